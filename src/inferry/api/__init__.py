@@ -1,0 +1,1 @@
+"""The control HTTP API: thin."""

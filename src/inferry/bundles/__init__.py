@@ -1,0 +1,1 @@
+"""Detect, inspect, pack, verify and open a bundle."""

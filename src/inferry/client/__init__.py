@@ -1,0 +1,1 @@
+"""The Python SDK and the typed control client: no server code."""

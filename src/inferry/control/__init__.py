@@ -1,0 +1,1 @@
+"""Desired state -> actual state: deploy, reconcile, roll back."""

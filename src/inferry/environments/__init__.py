@@ -1,0 +1,1 @@
+"""Locked Python environments, built and cached with uv."""

@@ -1,0 +1,1 @@
+"""The front door for predictions: check the key, route, hold, forward."""

@@ -1,0 +1,1 @@
+"""One small Protocol per plugin point. Imports types and errors only."""

@@ -1,0 +1,53 @@
+"""Codec: bytes <-> tensors for one wire protocol ("door"), made for one signature.
+
+Data flow in a replica: request frame -> `decode` -> Call -> (batched predict) -> `encode`
+-> reply body; any InferryError -> `refuse` -> a body in the protocol's own error form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from inferry.errors import InferryError
+from inferry.types.frames import Request
+
+
+@dataclass(slots=True)
+class Call:
+    """A decoded request: `inputs` as the runtime takes them and `rows` along the first dimension
+    (0: not countable). The rest is for the codec that will encode the answer."""
+
+    inputs: Any
+    rows: int
+    id: str = ""
+    name: str = ""
+    version: str = ""
+    wanted: tuple[tuple[str, bool], ...] = ()
+    binary: bool = False
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Encoded:
+    """A reply body; `content` is a frames.CONTENT_* and `json_size` the size of its JSON head (0: all of it)."""
+
+    content: int
+    json_size: int
+    body: bytes
+
+
+class Codec(Protocol):
+    """One door's reading and writing, for one model."""
+
+    def decode(self, request: Request) -> Call:
+        """Check and decode a body. Raises InvalidInput with a sentence naming the input at fault."""
+        ...
+
+    def encode(self, call: Call, outputs: Any) -> Encoded:
+        """Write the answer to one call."""
+        ...
+
+    def refuse(self, error: InferryError) -> bytes:
+        """The error in this protocol's form."""
+        ...

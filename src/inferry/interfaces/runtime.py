@@ -1,0 +1,36 @@
+"""Runtime: loads a bundle's artifact and predicts. Chosen by name through an entry point.
+
+Data flow: artifact folder -> `load` -> LoadedModel; in the inspector `describe` finds the
+signature, in a replica `predict` maps named arrays to named arrays.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from inferry.types.sample import Sample
+from inferry.types.signature import Inspection, Signature
+
+Tensors = dict[str, Any]
+"""Input or output name -> numpy array; for an ``open`` signature any JSON value instead."""
+
+
+class LoadedModel(Protocol):
+    """A model in memory. Not shared between threads."""
+
+    def describe(self, sample: Sample | None) -> Inspection:
+        """Find the signature from the artifact and the sample, and answer an example once."""
+        ...
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Answer. Arrays have the signature's names, dtypes and ranks; a table's columns are 1-D."""
+        ...
+
+
+class Runtime(Protocol):
+    """What a runtime plugin's entry point names: a class made with no arguments."""
+
+    def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> LoadedModel:
+        """Load `artifact/entry`. `signature` is None while inspecting."""
+        ...

@@ -1,0 +1,90 @@
+"""MetadataStore: what control remembers. All calls are synchronous, durable when they return."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from inferry.types.registry import Commit, Endpoint, Key, Model, Revision, RevisionConfig, Version
+
+
+class MetadataStore(Protocol):
+    """Models, versions, endpoints, revisions and keys. Raises NotFound and Conflict."""
+
+    def commit_deploy(self, commit: Commit, now: float) -> tuple[Version, Revision, bool]:
+        """In one transaction: make (or find, by `source`) the version, make the revision that
+        `replaces` the endpoint's current one, give it all traffic. The bool: a new version was made."""
+        ...
+
+    def commit_revision(
+        self, endpoint: str, version: int, config: RevisionConfig, now: float, created_by: str
+    ) -> Revision:
+        """A new revision of an existing version with another config, given all traffic."""
+        ...
+
+    def set_traffic(self, endpoint: str, traffic: dict[int, int], now: float) -> Endpoint:
+        """Point the endpoint at existing revisions; percents sum to 100."""
+        ...
+
+    def find_version(self, model: str, source: str) -> Version | None:
+        """The version made from these source bytes, if any."""
+        ...
+
+    def models(self) -> list[Model]:
+        """All models by name."""
+        ...
+
+    def versions(self, model: str) -> list[Version]:
+        """All versions of a model, oldest first. NotFound for an unknown model."""
+        ...
+
+    def version(self, model: str, number: int) -> Version:
+        """One version."""
+        ...
+
+    def endpoints(self) -> list[Endpoint]:
+        """All endpoints by name."""
+        ...
+
+    def endpoint(self, name: str) -> Endpoint:
+        """One endpoint."""
+        ...
+
+    def revisions(self, endpoint: str) -> list[Revision]:
+        """All revisions of an endpoint, oldest first."""
+        ...
+
+    def delete_endpoint(self, name: str) -> None:
+        """Remove an endpoint and its revisions; model and versions stay."""
+        ...
+
+    def delete_version(self, model: str, number: int) -> None:
+        """Remove a version. Conflict while a revision pins it; its number is never used again."""
+        ...
+
+    def delete_model(self, model: str) -> None:
+        """Remove a model and its versions. Conflict while a revision pins one."""
+        ...
+
+    def bundles(self) -> set[str]:
+        """Digests of all bundles that a version pins."""
+        ...
+
+    def keys(self) -> list[Key]:
+        """All keys."""
+        ...
+
+    def add_key(self, key: Key) -> None:
+        """Keep a key. Conflict when its name is taken."""
+        ...
+
+    def delete_key(self, id_or_name: str) -> Key:
+        """Forget a key."""
+        ...
+
+    def check(self) -> list[str]:
+        """Integrity: sentences about what is wrong; empty when all is well."""
+        ...
+
+    def close(self) -> None:
+        """Release the database."""
+        ...

@@ -1,0 +1,1 @@
+"""Pure decisions: (snapshot, policy, now) -> decision. No clock, socket or database."""

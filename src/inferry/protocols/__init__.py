@@ -1,0 +1,1 @@
+"""Bytes <-> tensors, one file per wire protocol."""

@@ -1,0 +1,1 @@
+"""What one replica runs: decode, batch, predict, encode."""

@@ -1,0 +1,1 @@
+"""One file per framework: load an artifact and predict."""

@@ -1,0 +1,1 @@
+"""Metadata in SQL and blobs in a directory."""
