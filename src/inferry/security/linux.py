@@ -11,6 +11,7 @@ import errno
 import os
 import platform
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def machine() -> str:
     return name if sys.platform == "linux" and name in CAPSET and sys.maxsize > 2**32 else ""
 
 
+@cache
 def _libc() -> Any:
     return ctypes.CDLL(None, use_errno=True)
 
