@@ -8,7 +8,6 @@ import msgspec
 
 from inferry.types.registry import RevisionConfig
 
-
 Group = tuple[str, str, int]
 
 

@@ -1,0 +1,1 @@
+"""Alembic's environment and revisions. A new revision is also named in `schema.REVISIONS`."""

@@ -1,0 +1,91 @@
+"""Any sequence of calls leaves SqlStore and MemoryStore in the same state, and consistent."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from inferry.errors import InferryError
+from inferry.storage import open_store
+from inferry.testing.memory_store import MemoryStore
+from inferry.testing.store_contract import make_commit, make_key
+from inferry.types.registry import RevisionConfig
+
+names = st.sampled_from(["fraud", "spam"])
+numbers = st.integers(1, 5)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.url = f"sqlite:///{Path(self.folder.name)}/inferry.db"
+        self.real, self.model, self.now = open_store(self.url), MemoryStore(), 0.0
+
+    def teardown(self):
+        self.real.close()
+        self.folder.cleanup()
+
+    def both(self, method, *args, **kwargs):
+        self.now += 1
+        answers = []
+        for store in (self.real, self.model):
+            try:
+                answers.append(getattr(store, method)(*args, **kwargs))
+            except InferryError as error:
+                answers.append(error.code)
+        assert answers[0] == answers[1]
+
+    @rule(source=st.sampled_from("abc"), model=names, endpoint=names, replicas=st.integers(1, 3))
+    def deploy(self, source, model, endpoint, replicas):
+        self.both("commit_deploy", make_commit(source, model=model, endpoint=endpoint, replicas=replicas), now=self.now)
+
+    @rule(endpoint=names, version=numbers, replicas=st.integers(1, 3))
+    def revise(self, endpoint, version, replicas):
+        self.both("commit_revision", endpoint, version, RevisionConfig(replicas=replicas), now=self.now, created_by="b")
+
+    @rule(endpoint=names, traffic=st.dictionaries(numbers, st.sampled_from([0, 40, 60, 100]), max_size=2))
+    def split(self, endpoint, traffic):
+        self.both("set_traffic", endpoint, traffic, now=self.now)
+
+    @rule(name=names)
+    def delete_endpoint(self, name):
+        self.both("delete_endpoint", name)
+
+    @rule(name=names, number=numbers)
+    def delete_version(self, name, number):
+        self.both("delete_version", name, number)
+
+    @rule(name=names)
+    def delete_model(self, name):
+        self.both("delete_model", name)
+
+    @rule(name=names, id=st.sampled_from(["1", "fraud"]))
+    def add_key(self, name, id):
+        self.both("add_key", make_key(name, id=id, created=self.now))
+
+    @rule(name=names)
+    def delete_key(self, name):
+        self.both("delete_key", name)
+
+    @rule()
+    def reopen(self):
+        self.real.close()
+        self.real = open_store(self.url)
+
+    @invariant()
+    def same_state(self):
+        for method in ("models", "endpoints", "keys", "bundles", "check"):
+            assert getattr(self.real, method)() == getattr(self.model, method)()
+        for model in self.model.models():
+            assert self.real.versions(model.name) == self.model.versions(model.name)
+        for endpoint in self.model.endpoints():
+            assert self.real.revisions(endpoint.name) == self.model.revisions(endpoint.name)
+
+
+StoreMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestStoreMachine = StoreMachine.TestCase
