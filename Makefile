@@ -14,7 +14,7 @@ test: lint  ## everything that must hold
 	@$(PYTHON) -m pytest
 
 bench: setup  ## the speed and memory figures of docs/benchmarks.md
-	@$(PYTHON) bench/first_look.py
+	@$(PYTHON) -m bench.first_look
 
 lint: setup  ## style, types and import contracts
 	@$(PYTHON) -m ruff check .

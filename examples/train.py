@@ -107,7 +107,7 @@ def digits(into: Path) -> Trained:
     )
 
 
-def sentiment(into: Path) -> Trained:
+def sentiment() -> Trained:
     """Rules over word lists, as a Python class with its own requirements. The held-out rows are
     words and phrases that a person rated (the AFINN list)."""
     ratings = package_file("afinn", "data/AFINN-111.txt").read_text(encoding="utf-8").splitlines()

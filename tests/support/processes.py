@@ -85,7 +85,7 @@ def _holders(inodes: Iterable[str]) -> dict[str, set[int]]:
         with contextlib.suppress(OSError):
             for fd in (PROC / str(pid) / "fd").iterdir():
                 with contextlib.suppress(OSError):
-                    inode = wanted.get(os.readlink(fd))
+                    inode = wanted.get(str(fd.readlink()))
                     if inode:
                         found[inode].add(pid)
     return found
