@@ -140,12 +140,10 @@ class Platform:
         return min(pids)
 
     def replica_pids(self) -> list[int]:
-        """The replicas: processes holding a listening unix socket in the home that none of the
-        platform's own processes holds, and that have no children (a zygote has)."""
-        own = {self.pid, self.gateway_pid(), self.control_pid()}
-        holders = {pid for pids in processes.unix_listeners(self.home).values() for pid in pids - own}
-        parents = {processes.parent(pid) for pid in self.processes()}
-        return sorted(holders - parents)
+        """The replicas: processes that listen on a replica's socket in the home."""
+        listeners = processes.unix_listeners(self.home)
+        replicas = (pids for path, pids in listeners.items() if Path(path).match("r-*.sock"))
+        return sorted({pid for pids in replicas for pid in pids})
 
     # -- ending it
 
