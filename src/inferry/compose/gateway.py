@@ -7,12 +7,14 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import uvicorn
 import uvloop
 
+import inferry
 from inferry.compose.process import announce, configure_logging, on_lifeline
 from inferry.compose.settings import GatewaySettings, Layout
 from inferry.gateway.admin import Admin
@@ -34,7 +36,7 @@ def make_pages() -> Pages:
     """The renderers of the protocols room."""
 
     def model(endpoint: EndpointRoute, revision: RevisionRoute) -> dict[str, object]:
-        versions = [str(known.version) for known in endpoint.revisions]
+        versions = [known.version for known in endpoint.revisions]
         return metadata.model_metadata(endpoint.name, versions, revision.signature, revision.runtime)
 
     def config(endpoint: EndpointRoute, revision: RevisionRoute) -> dict[str, object]:
@@ -45,7 +47,13 @@ def make_pages() -> Pages:
             endpoint.name, revision.version, revision.signature, revision.example, revision.answer, server
         )
 
-    return Pages(server=metadata.server_metadata, model=model, config=config, openapi=describe, asset=pages.asset)
+    return Pages(
+        server=partial(metadata.server_metadata, inferry.__version__),
+        model=model,
+        config=config,
+        openapi=describe,
+        asset=pages.asset,
+    )
 
 
 async def serve(settings: GatewaySettings) -> None:
@@ -59,7 +67,7 @@ async def serve(settings: GatewaySettings) -> None:
     def make_ring(table: RoutingTable) -> KeyRing:
         return KeyRing(table.keys, pepper)
 
-    core = Core(loop, make_ring, Metrics(), lambda replica: stuck[0].stuck(replica))
+    core = Core(loop, make_ring, Metrics(), lambda replica: stuck[0].stuck(replica))  # noqa: PLW0108 - made below
     admin = Admin(core, layout.gateway_socket, layout.table)
     stuck.append(admin)
     services = Services(core, heads, FORMS, settings.head_timeout_s, settings.body_timeout_s)
@@ -99,7 +107,7 @@ async def sweep(server: uvicorn.Server, seconds: float) -> None:
     while True:
         await asyncio.sleep(seconds)
         for connection in list(server.server_state.connections):
-            connection.sweep()  # type: ignore[union-attr]
+            connection.sweep()
 
 
 def main() -> None:

@@ -139,7 +139,7 @@ class Fleet:
         self.changed.set()
 
     def _failed(self, group: Hashable, why: str) -> None:
-        count = self.failures.get(group, Failures()).count + 1
+        count = self.failures.get(group, Failures()).deaths + 1
         self.failures[group] = Failures(count, time.monotonic())
         self.problems[group] = why
         self.changed.set()

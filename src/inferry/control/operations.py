@@ -44,7 +44,11 @@ class Operation:
 
     def say(self, step: str) -> Callable[[str], None]:
         """A progress callback for a step, callable from any thread."""
-        return lambda message: self._loop.call_soon_threadsafe(self.note, step, "progress", message) and None
+
+        def say(message: str) -> None:
+            self._loop.call_soon_threadsafe(self.note, step, "progress", message)
+
+        return say
 
     @contextlib.asynccontextmanager
     async def step(self, name: str, message: str = "") -> AsyncIterator[Callable[[str], None]]:

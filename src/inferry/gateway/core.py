@@ -134,9 +134,9 @@ class Core:
             link = self.links.pop(replica)
             self.leaving.add(link)
             link.retire()
-        for name, orphans in held.items():
+        for gone, orphans in held.items():
             for pending in orphans:
-                pending.asker.refuse(pending.head, no_endpoint(name))
+                self._finish(pending, no_endpoint(gone))
         for endpoint in endpoints.values():
             self._flush(endpoint)
 
@@ -278,13 +278,13 @@ class Core:
                 pending, Unavailable("The replica died while it computed this request.", help="Retry.", retry_after=1.0)
             )
         for pending in untouched:
-            endpoint = self.endpoints.get(pending.head.endpoint)
-            if endpoint is None:
+            known = self.endpoints.get(pending.head.endpoint)
+            if known is None:
                 self._finish(pending, no_endpoint(pending.head.endpoint))
                 continue
-            pending.endpoint = endpoint
+            pending.endpoint = known
             pending.link = None
-            endpoint.held.append(pending)
+            known.held.append(pending)
         self.on_recovered()
 
     def on_recovered(self) -> None:

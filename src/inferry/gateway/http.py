@@ -98,7 +98,8 @@ class GatewayProtocol(HttpToolsProtocol):
                     self._paused = True
                     self.transport.pause_reading()
                 return
-            data = self._buffer
+            self._advance(self._buffer)
+            return
         self._advance(data)
 
     def _advance(self, data: bytes | bytearray) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from inferry.types.frames import Reply
@@ -42,7 +43,7 @@ class Backend(Protocol):
         """Start a copy and wait until its model is loaded. Raises InvalidModel with the reason when it dies."""
         ...
 
-    async def adopt(self) -> list[Replica]:
+    async def adopt(self) -> Sequence[Replica]:
         """Replicas that an earlier control process left running."""
         ...
 

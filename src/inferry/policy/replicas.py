@@ -21,7 +21,7 @@ class Running(NamedTuple):
 class Failures(NamedTuple):
     """Deaths of a group's replicas in a row, and when the last one was (seconds)."""
 
-    count: int = 0
+    deaths: int = 0
     last: float = 0.0
 
 
@@ -67,7 +67,7 @@ def plan(
         if missing <= 0:
             continue
         known = failures.get(group, Failures())
-        ready = known.last + delay(known.count)
+        ready = known.last + delay(known.deaths)
         if ready <= now:
             start += [group] * missing
         else:
