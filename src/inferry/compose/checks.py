@@ -100,13 +100,13 @@ def gateway(publisher: Publisher) -> list[Finding]:
 def replicas(fleet: Fleet, reconciler: Reconciler) -> list[Finding]:
     """Every endpoint has what it wants."""
     findings = []
-    for live in reconciler.live:
+    for live in reconciler.desired.live:
         ready, wanted = len(fleet.of(live.group)), live.revision.config.replicas
         if ready < wanted:
             why = fleet.problems.get(live.group, "starting")
             name = live.endpoint.name
             findings.append(Finding("fail", f"{name}: {ready} of {wanted} replicas ({why})", f"inferry logs {name}"))
-    return findings or [Finding("ok", f"{len(reconciler.live)} endpoints have all theirs")]
+    return findings or [Finding("ok", f"{len(reconciler.desired.live)} endpoints have all theirs")]
 
 
 def sandbox() -> list[Finding]:

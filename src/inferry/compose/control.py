@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -24,11 +25,12 @@ from inferry.bundles.inspector import read_result
 from inferry.compose.checks import make_checks
 from inferry.compose.process import announce, configure_logging, on_lifeline
 from inferry.compose.settings import ControlSettings, Layout
+from inferry.control.build import Builder
 from inferry.control.deploy import Deployer
 from inferry.control.doctor import Doctor
 from inferry.control.fleet import Fleet
 from inferry.control.publisher import Publisher
-from inferry.control.reconciler import Reconciler
+from inferry.control.reconciler import Reconciler, read_store
 from inferry.control.service import Service, Site
 from inferry.environments.builder import Environments, locate_uv
 from inferry.environments.pip_settings import read_pip_settings
@@ -94,8 +96,8 @@ async def serve(settings: ControlSettings) -> None:
     backend = LocalBackend(layout.run, layout.logs, zygotes, blobs.path, read_result)
     fleet = Fleet(backend)
     publisher = Publisher(layout.gateway_socket, layout.table, fleet.stuck)
-    reconciler = Reconciler(store, fleet, publisher)
-    deployer = Deployer(store, blobs, environments, backend, fleet, reconciler)
+    reconciler = Reconciler(fleet, publisher, partial(read_store, store))
+    deployer = Deployer(store, blobs, Builder(environments, backend, blobs), fleet, reconciler)
     site = Site(
         http=settings.http,
         key_file=layout.admin_key,
@@ -109,13 +111,13 @@ async def serve(settings: ControlSettings) -> None:
     await fleet.adopt()
     await reconciler.refresh()
     running = asyncio.create_task(reconciler.run())
-    ring = KeyRing(reconciler.keys, pepper)
-    made_for = reconciler.keys
+    ring = KeyRing(reconciler.desired.keys, pepper)
+    made_for = reconciler.desired.keys
 
     def current_ring() -> KeyRing:
         nonlocal ring, made_for
-        if made_for is not reconciler.keys:
-            made_for = reconciler.keys
+        if made_for is not reconciler.desired.keys:
+            made_for = reconciler.desired.keys
             ring = KeyRing(made_for, pepper)
         return ring
 

@@ -76,7 +76,7 @@ async def serve(settings: GatewaySettings) -> None:
     await admin.start()
     listener = socket.socket(fileno=settings.listener)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    sweeping = asyncio.create_task(sweep(server, settings.idle_timeout_s))
+    sweeping = asyncio.create_task(sweep(services, settings.idle_timeout_s))
     loop.call_soon(announce, settings.ready)
     await serving
     sweeping.cancel()
@@ -85,7 +85,7 @@ async def serve(settings: GatewaySettings) -> None:
 def make_server(app: App, services: Services, drain_s: float) -> uvicorn.Server:
     """A uvicorn server whose connections are ours."""
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         http=protocol_class(services),
         loop="none",
         ws="none",
@@ -102,11 +102,11 @@ def make_server(app: App, services: Services, drain_s: float) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-async def sweep(server: uvicorn.Server, seconds: float) -> None:
+async def sweep(services: Services, seconds: float) -> None:
     """Hang up on connections that do nothing."""
     while True:
         await asyncio.sleep(seconds)
-        for connection in list(server.server_state.connections):
+        for connection in list(services.connections):
             connection.sweep()
 
 

@@ -15,21 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from inferry.bundles.detect import detect
-from inferry.bundles.pack import pack, source_digest
+from inferry.bundles.pack import source_digest
 from inferry.bundles.upload import unpack_upload
+from inferry.control.build import Builder
 from inferry.control.fleet import Fleet
 from inferry.control.operations import Operation
 from inferry.control.reconciler import Reconciler, group_of
 from inferry.errors import Conflict, InferryError
-from inferry.interfaces.backend import Backend
 from inferry.interfaces.blobs import BlobStore
-from inferry.interfaces.environments import EnvironmentStore, Say
 from inferry.interfaces.store import MetadataStore
-from inferry.types.bundle import Detected, EnvironmentSpec, Manifest
 from inferry.types.registry import Commit, Revision, RevisionConfig, Version
-from inferry.types.replicas import InspectTask, replica_group
-
-PLATFORM = "platform"
+from inferry.types.replicas import replica_group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +58,13 @@ class Deployer:
         self,
         store: MetadataStore,
         blobs: BlobStore,
-        environments: EnvironmentStore,
-        backend: Backend,
+        builder: Builder,
         fleet: Fleet,
         reconciler: Reconciler,
     ) -> None:
         self.store = store
         self.blobs = blobs
-        self.environments = environments
-        self.backend = backend
+        self.builder = builder
         self.fleet = fleet
         self.reconciler = reconciler
 
@@ -92,7 +86,7 @@ class Deployer:
         known = await asyncio.to_thread(self.store.find_version, upload.endpoint, source)
         if known is not None:
             return await self._again(operation, upload, known)
-        manifest, staged, digest, size = await self._build(operation, staging, artifact, sample, detected)
+        manifest, staged, digest, size = await self.builder.build(operation, staging, artifact, sample, detected)
         await asyncio.to_thread(self.blobs.adopt, staged, digest)
         candidate = Version(
             model=upload.endpoint, number=0, bundle=digest, source=source, runtime=manifest.runtime,
@@ -112,40 +106,13 @@ class Deployer:
         note = f"These bytes are {version.reference} already: no new version was made."
         if serving is not None and (serving.version, serving.config) == (version.number, upload.config):
             return Outcome(version=version, revision=serving, new_version=False, unchanged=True, notes=(note,))
-        await self.restore_environment(version, operation.say("environment"))
+        await self.builder.restore(version, operation.say("environment"))
         commit = Commit(
             model=upload.endpoint, endpoint=upload.endpoint, bundle=version.bundle, manifest=version.manifest,
             size=version.size, config=upload.config, created_by=upload.created_by,
         )  # fmt: skip
         version, revision, _ = await self._serve(operation, upload, version, commit)
         return Outcome(version=version, revision=revision, new_version=False, unchanged=False, notes=(note,))
-
-    async def _build(
-        self, operation: Operation, staging: Path, artifact: Path, sample: Path | None, detected: Detected
-    ) -> tuple[Manifest, Path, str, int]:
-        environment, lock_text = EnvironmentSpec(), ""
-        async with operation.step("environment") as say:
-            if detected.requirements:
-                lock = await asyncio.to_thread(self.environments.lock, detected.requirements, say)
-                await asyncio.to_thread(self.environments.ensure, lock, say)
-                environment = EnvironmentSpec(digest=lock.digest, requirements=tuple(detected.requirements))
-                lock_text = lock.text
-            else:
-                say("the platform's own packages")
-        async with operation.step("inspect"):
-            scratch = staging / "scratch"
-            scratch.mkdir(mode=0o700)
-            task = InspectTask(
-                artifact=str(artifact), entry=detected.entry, runtime=detected.runtime, scratch=str(scratch),
-                options=detected.options, sample=str(sample) if sample else "",
-            )  # fmt: skip
-            inspection = await self.backend.inspect(task, environment.digest)
-        async with operation.step("pack"):
-            staged = staging / "bundle"
-            digest, manifest, size = await asyncio.to_thread(
-                pack, artifact, sample, detected, environment, lock_text, inspection, staged
-            )
-        return manifest, staged, digest, size
 
     async def _serve(
         self, operation: Operation, upload: Upload, candidate: Version, commit: Commit
@@ -163,14 +130,6 @@ class Deployer:
                 await self.reconciler.refresh()
         return made
 
-    async def restore_environment(self, version: Version, say: Say) -> None:
-        """Build a version's environment again when it is not there."""
-        digest = version.manifest.environment.digest
-        if digest != PLATFORM:
-            lock = self.blobs.path(version.bundle) / "environment" / "lock.txt"
-            text = await asyncio.to_thread(lock.read_text)
-            await asyncio.to_thread(self.environments.restore, digest, text, say)
-
     async def rescale(self, name: str, version: Version, config: RevisionConfig, who: str) -> Revision:
         """A revision of the same version with another config, once its copies run."""
         group = replica_group(name, version.bundle, config)
@@ -185,7 +144,7 @@ class Deployer:
     async def move(self, endpoint: str, target: Revision) -> None:
         """Bring a revision's replicas up, then point the endpoint at it."""
         version = await asyncio.to_thread(self.store.version, target.model, target.version)
-        await self.restore_environment(version, lambda _: None)
+        await self.builder.restore(version, lambda _: None)
         with self.reconciler.hold(group_of(target)):
             missing = target.config.replicas - len(self.fleet.of(group_of(target)))
             await gather(*(self.fleet.start(version, endpoint, target.config) for _ in range(missing)))

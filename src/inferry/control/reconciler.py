@@ -11,11 +11,11 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from inferry.control.fleet import Fleet
-from inferry.control.publisher import Publisher
 from inferry.interfaces.store import MetadataStore
 from inferry.policy.replicas import plan
 from inferry.types.registry import Endpoint, Key, Revision, Version
@@ -25,6 +25,16 @@ from inferry.types.routing import EndpointRoute, ReplicaAddress, RevisionRoute, 
 log = logging.getLogger(__name__)
 
 LOOK_S = 2.0
+
+
+class TableSink(Protocol):
+    """Who takes routing tables: the publisher, or a gateway in the same process."""
+
+    table: RoutingTable
+
+    async def publish(self, table: RoutingTable) -> None:
+        """Return when the gateway serves by it."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +56,36 @@ def group_of(revision: Revision) -> Group:
     return replica_group(revision.endpoint, revision.bundle, revision.config)
 
 
-class Reconciler:
-    """One loop."""
+@dataclass(frozen=True, kw_only=True)
+class Desired:
+    """What should be."""
 
-    def __init__(self, store: MetadataStore, fleet: Fleet, publisher: Publisher) -> None:
-        self.store = store
+    live: tuple[Live, ...] = ()
+    keys: Mapping[str, Key] = field(default_factory=dict)
+
+
+def read_store(store: MetadataStore) -> Desired:
+    """What the store wants."""
+    live = []
+    for endpoint in store.endpoints():
+        revisions = {revision.number: revision for revision in store.revisions(endpoint.name)}
+        for number, weight in endpoint.traffic.items():
+            if weight > 0:
+                revision = revisions[number]
+                version = store.version(revision.model, revision.version)
+                live.append(Live(endpoint=endpoint, revision=revision, version=version))
+    keys = {key.id: key for key in store.keys()}  # noqa: SIM118 - a method of the store
+    return Desired(live=tuple(live), keys=keys)
+
+
+class Reconciler:
+    """One loop. `read` says what should be; it is called in a thread."""
+
+    def __init__(self, fleet: Fleet, publisher: TableSink, read: Callable[[], Desired]) -> None:
+        self._read = read
         self.fleet = fleet
         self.publisher = publisher
-        self.live: list[Live] = []
-        self.keys: dict[str, Key] = {}
+        self.desired = Desired()
         self._held: Counter[Hashable] = Counter()
         self._lock = asyncio.Lock()
 
@@ -83,19 +114,18 @@ class Reconciler:
 
     async def refresh(self) -> None:
         """Read the store again and reconcile; returns when the gateway serves by it."""
-        live, keys = await asyncio.to_thread(self._read)
-        self.live, self.keys = live, keys
+        self.desired = await asyncio.to_thread(self._read)
         await self.reconcile()
 
     async def reconcile(self) -> float | None:
         """One step. Returns when (monotonic seconds) a start that had to wait is due."""
         async with self._lock:
             wanted: dict[Hashable, int] = {}
-            for live in self.live:
+            for live in self.desired.live:
                 wanted[live.group] = max(wanted.get(live.group, 0), live.revision.config.replicas)
             running = [r for r in self.fleet.running() if r.group in wanted or not self._held[r.group]]
             decision = plan(wanted, running, self.fleet.starting, self.fleet.failures, time.monotonic())
-            by_group: dict[Hashable, Live] = {live.group: live for live in self.live}
+            by_group: dict[Hashable, Live] = {live.group: live for live in self.desired.live}
             for group in decision.start:
                 live = by_group[group]
                 self.fleet.start_soon(live.version, live.endpoint.name, live.revision.config)
@@ -106,20 +136,9 @@ class Reconciler:
                 await self.fleet.stop(id)
             return decision.wake
 
-    def _read(self) -> tuple[list[Live], dict[str, Key]]:
-        live = []
-        for endpoint in self.store.endpoints():
-            revisions = {revision.number: revision for revision in self.store.revisions(endpoint.name)}
-            for number, weight in endpoint.traffic.items():
-                if weight > 0:
-                    revision = revisions[number]
-                    version = self.store.version(revision.model, revision.version)
-                    live.append(Live(endpoint=endpoint, revision=revision, version=version))
-        return live, {key.id: key for key in self.store.keys()}  # noqa: SIM118 - a method of the store
-
     def _table(self, leaving: set[str]) -> RoutingTable:
         endpoints: dict[str, EndpointRoute] = {}
-        for live in self.live:
+        for live in self.desired.live:
             replicas = [r for r in self.fleet.of(live.group) if r.spec.id not in leaving]
             route = RevisionRoute(
                 number=live.revision.number,
@@ -137,4 +156,4 @@ class Reconciler:
             endpoints[live.endpoint.name] = EndpointRoute(
                 name=live.endpoint.name, model=live.endpoint.model, revisions=revisions
             )
-        return RoutingTable(endpoints=endpoints, keys=self.keys)
+        return RoutingTable(endpoints=endpoints, keys=dict(self.desired.keys))

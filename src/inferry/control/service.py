@@ -248,7 +248,7 @@ class Service:
 
     def _serving(self) -> dict[tuple[str, int], list[str]]:
         found: dict[tuple[str, int], list[str]] = defaultdict(list)
-        for live in self.reconciler.live:
+        for live in self.reconciler.desired.live:
             found[live.version.model, live.version.number].append(live.endpoint.name)
         return found
 

@@ -159,7 +159,7 @@ class App:
                 return as_json(self.pages.openapi(endpoint.plan, revision.plan, server))
             case ["metrics"]:
                 only(verb, "GET")
-                if not may(key, "metrics", ""):
+                if not may(key, "metrics"):
                     raise Forbidden("This key may not read metrics.", help="Use a key with the role viewer or admin.")
                 self._gauges()
                 return Page(body=self.core.metrics.render().encode(), content="text/plain; version=0.0.4")

@@ -45,6 +45,7 @@ class Services:
         self.forms = forms
         self.head_timeout_s = head_timeout_s
         self.body_timeout_s = body_timeout_s
+        self.connections: set[GatewayProtocol] = set()
         self._stamp: list[tuple[bytes, bytes]] = []
         self._date = b""
 
@@ -84,6 +85,11 @@ class GatewayProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     # reading
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client."""
+        super().connection_made(transport)
+        self.shared.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -286,6 +292,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: drop its work."""
         self._disarm()
+        self.shared.connections.discard(self)
         if self._pending is not None:
             self.shared.core.cancel(self._pending)
             self._pending = None
