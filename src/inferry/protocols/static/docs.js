@@ -93,7 +93,7 @@ function restore() {
   writeCurl();
 }
 
-async function open() {
+async function load() {
   let response;
   try {
     response = await fetch("./openapi.json", { headers: headers() });
@@ -158,7 +158,7 @@ $("key-form").addEventListener("submit", (event) => {
   sessionStorage.setItem(KEY, key);
   $("key").value = "";
   show("door-problem", "");
-  open();
+  load();
 });
 $("send").addEventListener("click", send);
 $("reset").addEventListener("click", restore);
@@ -189,5 +189,5 @@ $("forget").addEventListener("click", () => refuse(""));
 
 document.title = endpoint() + " · Inferry";
 $("title").textContent = endpoint();
-if (sessionStorage.getItem(KEY)) open();
+if (sessionStorage.getItem(KEY)) load();
 else $("key").focus();
