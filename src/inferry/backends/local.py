@@ -37,7 +37,7 @@ class LocalBackend:
         logs: Path,
         zygotes: Zygotes,
         bundle_path: Callable[[str], Path],
-        read_result: Callable[[Path], Inspection],
+        read_result: Callable[[Path, int], Inspection],
     ) -> None:
         self._run = run
         self._logs = logs
@@ -97,10 +97,7 @@ class LocalBackend:
         except asyncio.CancelledError:
             os.kill(child.pid, signal.SIGKILL)
             raise
-        result = Path(task.scratch) / "inspection.json"
-        if code != 0 and not result.exists():
-            raise InvalidModel(f"The model ended its process while loading ({describe_exit(code)}).")
-        return self._read_result(result)
+        return self._read_result(Path(task.scratch) / "inspection.json", code)
 
     async def close(self) -> None:
         """Hang up; replicas go on."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import onnxruntime as ort
 
@@ -57,6 +57,8 @@ _MADE_UP_SIZES = (1, 2, 8, 32, 224)
 
 class OnnxRuntime:
     """The runtime plugin "onnx"."""
+
+    imports: ClassVar[tuple[str, ...]] = ()
 
     def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> OnnxModel:
         """Make the session. Option `intra_op`: threads for one prediction (1)."""

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from inferry.types.text import raised
 
 class PythonRuntime:
     """The runtime plugin "python"."""
+
+    imports: ClassVar[tuple[str, ...]] = ()
 
     def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> PythonModel:
         """Import the file, make the object and call its `load`. Option `class`: which one."""

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -33,6 +33,11 @@ _USERS_FAULT = ("unknown categories", "unknown category", "contains NaN", "infin
 
 class SklearnRuntime:
     """The runtime plugin "sklearn"."""
+
+    imports: ClassVar[tuple[str, ...]] = (
+        "joblib", "pandas", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline",
+        "sklearn.preprocessing",
+    )  # fmt: skip
 
     def load(
         self,
