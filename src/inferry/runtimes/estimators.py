@@ -105,7 +105,8 @@ def _refused(error: Exception) -> InvalidModel:
 
 
 def _check(loaded: Any) -> None:
-    if isinstance(loaded, type) or not any(hasattr(loaded, name) for name in ("predict", "transform")):
+    answers = hasattr(loaded, "predict") or (hasattr(loaded, "transform") and hasattr(loaded, "fit"))
+    if isinstance(loaded, type) or not answers:
         made = loaded.__name__ if isinstance(loaded, type) else type(loaded).__name__
         how = ""
         if isinstance(loaded, dict):
@@ -121,7 +122,7 @@ def _check(loaded: Any) -> None:
         check_is_fitted(loaded)
     except NotFittedError:
         raise unfitted(loaded) from None
-    except TypeError:
+    except (TypeError, AttributeError):
         pass  # not a scikit-learn estimator: its own predict will tell
 
 
