@@ -84,9 +84,13 @@ def test_a_regressor_keeps_its_output_name(tmp_path):
 @pytest.fixture(scope="module")
 def by_column():
     rng = np.random.default_rng(1)
-    frame = pd.DataFrame({"fare": rng.normal(50, 9, 80), "sex": rng.choice(["f", "m"], 80), "rooms": rng.integers(1, 4, 80)})
+    frame = pd.DataFrame(
+        {"fare": rng.normal(50, 9, 80), "sex": rng.choice(["f", "m"], 80), "rooms": rng.integers(1, 4, 80)}
+    )
     target = np.where(frame.fare > 50, "yes", "no")
-    steps = make_column_transformer((StandardScaler(), ["fare", "rooms"]), (OneHotEncoder(handle_unknown="ignore"), ["sex"]))
+    steps = make_column_transformer(
+        (StandardScaler(), ["fare", "rooms"]), (OneHotEncoder(handle_unknown="ignore"), ["sex"])
+    )
     fitted = make_pipeline(steps, LogisticRegression()).fit(frame, target)
     return frame, fitted, to_onnx(fitted, frame[:1], options={"zipmap": False})
 
@@ -152,9 +156,7 @@ def test_two_inputs_whose_first_dimensions_differ_are_not_batched(tmp_path):
 
 
 def test_a_fixed_first_dimension_is_not_batched(tmp_path):
-    model = graph(
-        [("Relu", ["x"], ["y"])], [("x", TensorProto.FLOAT, [1, 3])], [("y", TensorProto.FLOAT, [1, 3])]
-    )
+    model = graph([("Relu", ["x"], ["y"])], [("x", TensorProto.FLOAT, [1, 3])], [("y", TensorProto.FLOAT, [1, 3])])
     inspection, _ = opened(tmp_path, model)
     assert inspection.signature.inputs[0].shape == (1, 3)
     assert not inspection.signature.batchable
@@ -196,7 +198,9 @@ def test_a_sample_that_does_not_fit_is_refused(tmp_path, value, said):
 
 
 def test_whole_number_inputs_refuse_fractions(tmp_path):
-    model = graph([("Identity", ["x"], ["y"])], [("x", TensorProto.INT64, ["n", 2])], [("y", TensorProto.INT64, ["n", 2])])
+    model = graph(
+        [("Identity", ["x"], ["y"])], [("x", TensorProto.INT64, ["n", 2])], [("y", TensorProto.INT64, ["n", 2])]
+    )
     inspection, _ = opened(tmp_path, model, sample_of([[1.0, 2.0], [3, 4]]))
     assert inspection.example == {"inputs": [[1, 2], [3, 4]]}
     with pytest.raises(InvalidInput, match="not INT64"):

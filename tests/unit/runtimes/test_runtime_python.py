@@ -23,7 +23,9 @@ def opened(tmp_path, source, sample=None, name="model.py", **options):
 
 
 def test_a_class_without_a_sample_takes_any_json(tmp_path):
-    inspection, model = opened(tmp_path, "class Model:\n    def predict(self, inputs):\n        return {'got': inputs}\n")
+    inspection, model = opened(
+        tmp_path, "class Model:\n    def predict(self, inputs):\n        return {'got': inputs}\n"
+    )
     assert inspection.signature.kind == "open"
     assert inspection.example is None
     assert model.predict({"deep": [1, {"er": None}]}) == {"got": {"deep": [1, {"er": None}]}}
@@ -67,8 +69,8 @@ FORMS = {
 @pytest.mark.parametrize("case", FORMS)
 def test_the_annotation_decides_the_form_of_a_table(tmp_path, case, future):
     argument, expected = FORMS[case]
-    source = f"{future}import numpy as np\nimport pandas as pd\n\ndef predict({argument}):\n    return [type(inputs).__name__] * 2\n"
-    inspection, model = opened(tmp_path, source, ROWS)
+    source = f"{future}import numpy as np, pandas as pd\n\ndef predict({argument}):\n    return [type(inputs).__name__] * 2\n"
+    inspection, _ = opened(tmp_path, source, ROWS)
     assert inspection.answer == [{"output": expected}] * 2
     assert inspection.signature.kind == "table"
     assert [(spec.name, spec.datatype) for spec in inspection.signature.inputs] == [("a", "INT64"), ("b", "FP64")]
@@ -81,7 +83,10 @@ def test_a_lone_array_comes_as_an_array(tmp_path):
 
 
 ANSWERS = {
-    "dict": ("{'label': ['x', 'y'], 'score': [0.5, 0.25]}", [{"label": "x", "score": 0.5}, {"label": "y", "score": 0.25}]),
+    "dict": (
+        "{'label': ['x', 'y'], 'score': [0.5, 0.25]}",
+        [{"label": "x", "score": 0.5}, {"label": "y", "score": 0.25}],
+    ),
     "tuple": ("(np.array([1, 2]), np.array([3, 4]))", [{"output_0": 1, "output_1": 3}, {"output_0": 2, "output_1": 4}]),
     "records": ("[{'k': 1, 'v': 'a'}, {'k': 2, 'v': 'b'}]", [{"k": 1, "v": "a"}, {"k": 2, "v": "b"}]),
     "frame": ("pd.DataFrame({'p': [1.5, 2.5]})", [{"p": 1.5}, {"p": 2.5}]),
@@ -95,7 +100,9 @@ ANSWERS = {
 @pytest.mark.parametrize("case", ANSWERS)
 def test_whatever_is_returned_gets_names(tmp_path, case):
     source, expected = ANSWERS[case]
-    inspection, _ = opened(tmp_path, f"import numpy as np, pandas as pd\n\ndef predict(x):\n    return {source}\n", ROWS)
+    inspection, _ = opened(
+        tmp_path, f"import numpy as np, pandas as pd\n\ndef predict(x):\n    return {source}\n", ROWS
+    )
     assert inspection.answer == expected
 
 
@@ -137,7 +144,8 @@ def test_batchable_is_not_believed_without_proof(tmp_path):
 
 
 def test_an_error_is_told_in_one_line_and_the_traceback_stays_in_the_log(tmp_path, capsys):
-    source = f"def predict(x):\n    if x.shape[0] == 1:\n        raise ValueError('no {tmp_path}/secret at 0x7f0011223344\\nmore')\n    return x\n"
+    said = f"no {tmp_path}/secret at 0x7f0011223344\nmore"
+    source = f"def predict(x):\n    if x.shape[0] == 1:\n        raise ValueError({said!r})\n    return x\n"
     _, model = opened(tmp_path, source, MATRIX)
     with pytest.raises(ModelFailed, match=r"^The model raised ValueError: no secret$"):
         model.predict({"input": np.zeros((1, 2))})
@@ -145,7 +153,9 @@ def test_an_error_is_told_in_one_line_and_the_traceback_stays_in_the_log(tmp_pat
 
 
 def test_an_answer_of_another_length_or_name_fails(tmp_path):
-    source = "class Model:\n    batchable = True\n    def predict(self, x):\n        return x[:2] if len(x) == 4 else x\n"
+    source = (
+        "class Model:\n    batchable = True\n    def predict(self, x):\n        return x[:2] if len(x) == 4 else x\n"
+    )
     _, model = opened(tmp_path, source, MATRIX)
     with pytest.raises(ModelFailed, match="another number of rows"):
         model.predict({"input": np.zeros((4, 2))})
@@ -156,7 +166,15 @@ def test_an_answer_of_another_length_or_name_fails(tmp_path):
 
 
 def test_the_class_can_be_chosen(tmp_path):
-    source = "class One:\n    def predict(self, x):\n        return 1\n\nclass Two:\n    def predict(self, x):\n        return 2\n"
+    source = """
+        class One:
+            def predict(self, x):
+                return 1
+
+        class Two:
+            def predict(self, x):
+                return 2
+    """
     assert opened(tmp_path, source, ROWS, **{"class": "Two"})[0].answer == [{"output": 2}]
     with pytest.raises(InvalidModel, match="several classes with predict: One, Two"):
         opened(tmp_path, source)
@@ -185,7 +203,9 @@ def test_code_that_cannot_be_served_is_refused_with_a_remedy(tmp_path, case):
 
 
 def test_a_file_named_like_a_module_does_not_replace_it(tmp_path):
-    inspection, _ = opened(tmp_path, "import json\n\ndef predict(x):\n    return json.dumps([1])\n", ROWS, name="json.py")
+    inspection, _ = opened(
+        tmp_path, "import json\n\ndef predict(x):\n    return json.dumps([1])\n", ROWS, name="json.py"
+    )
     assert inspection.answer == [{"output": "[1]"}]
 
 

@@ -52,7 +52,9 @@ def loaded(tmp_path, model, sample=None):
 
 
 def table(frame):
-    return sample_of({name: column.astype(object).where(column.notna(), None).tolist() for name, column in frame.items()})
+    return sample_of(
+        {name: column.astype(object).where(column.notna(), None).tolist() for name, column in frame.items()}
+    )
 
 
 def columns(frame, signature):
@@ -194,11 +196,11 @@ MATRIX_MODELS = {
     "knn": KNeighborsClassifier(),
     "scaled svc": make_pipeline(StandardScaler(), CalibratedClassifierCV(SVC(), cv=2)),
     "search": GridSearchCV(make_pipeline(MinMaxScaler(), LogisticRegression()), {"logisticregression__C": [1.0]}, cv=2),
-    "voting": VotingClassifier(
-        [("a", LogisticRegression(max_iter=500)), ("b", KNeighborsClassifier())], voting="soft"
-    ),
+    "voting": VotingClassifier([("a", LogisticRegression(max_iter=500)), ("b", KNeighborsClassifier())], voting="soft"),
     "pca": make_pipeline(PCA(2), LogisticRegression()),
-    "ordinal": make_pipeline(OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), LogisticRegression()),
+    "ordinal": make_pipeline(
+        OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), LogisticRegression()
+    ),
 }
 
 
@@ -310,7 +312,9 @@ def test_clusters_outliers_and_features(tmp_path):
     assert inspection.signature.outputs[0].shape == (-1, 2)
     sparse = OneHotEncoder(handle_unknown="ignore").fit(data[:, :1])
     inspection, model = loaded(tmp_path, sparse)
-    np.testing.assert_array_equal(model.predict({"x": data[:3, :1]})["features"], sparse.transform(data[:3, :1]).toarray())
+    np.testing.assert_array_equal(
+        model.predict({"x": data[:3, :1]})["features"], sparse.transform(data[:3, :1]).toarray()
+    )
 
 
 def test_column_selectors_and_text_columns_are_followed(tmp_path, people):
@@ -384,7 +388,10 @@ REFUSED = {
     "main": (lambda _: b"\x80\x04c__main__\nSomething\n)\x81.", "'Something', which was defined in a script"),
     "module": (lambda _: b"\x80\x04cno_such_package.parts\nThing\n)\x81.", "module 'no_such_package'"),
     "attribute": (lambda _: b"\x80\x04csklearn.base\nNoSuchThing\n)\x81.", "'NoSuchThing' from the module"),
-    "truncated": (lambda _: pickle.dumps(LogisticRegression(max_iter=500).fit(IRIS.data, IRIS.target))[:90], "truncated"),
+    "truncated": (
+        lambda _: pickle.dumps(LogisticRegression(max_iter=500).fit(IRIS.data, IRIS.target))[:90],
+        "truncated",
+    ),
     "release": (made_by_another_release, "was saved with scikit-learn"),
 }
 
