@@ -69,7 +69,8 @@ FORMS = {
 @pytest.mark.parametrize("case", FORMS)
 def test_the_annotation_decides_the_form_of_a_table(tmp_path, case, future):
     argument, expected = FORMS[case]
-    source = f"{future}import numpy as np, pandas as pd\n\ndef predict({argument}):\n    return [type(inputs).__name__] * 2\n"
+    imports = f"{future}import numpy as np\nimport pandas as pd\n\n"
+    source = f"{imports}def predict({argument}):\n    return [type(inputs).__name__] * 2\n"
     inspection, _ = opened(tmp_path, source, ROWS)
     assert inspection.answer == [{"output": expected}] * 2
     assert inspection.signature.kind == "table"
