@@ -16,6 +16,8 @@ REACH = "Check the network, and that pip itself can download with the same confi
 
 DISK_FULL = ("No space left on device", "os error 28)", "Disk quota exceeded")
 UNREACHABLE = (
+    (r"\b40[13] [A-Z]", "it refused our access", "Check the index address and credentials in pip's configuration."),
+    (r"\b5\d\d [A-Z]", "it answered with an error", "Try again later."),
     (r"UnknownIssuer|certificate", "its certificate is not trusted here", "Name your certificate in pip's cert."),
     (r"dns error|lookup address", "its name cannot be looked up", REACH),
     (r"timed out|timeout", "it did not answer in time", REACH),
@@ -24,8 +26,6 @@ UNREACHABLE = (
         "no connection",
         REACH,
     ),
-    (r"\b(?:401|403)\b", "it refused our access", "Check the index address and credentials in pip's configuration."),
-    (r"\b5\d\d\b", "it answered with an error", "Try again later."),
     (r"network (?:was|connectivity is) disabled|was not found in the cache", "the network is switched off", REACH),
 )
 
