@@ -56,6 +56,25 @@ hint: Wheels are required for `sklearn` because building from source is disabled
          And because you require numpy<1.26, we can conclude that your requirements are unsatisfiable.""",
         "These cannot be installed together: numpy<1.26, pandas==3.1.1 (pandas>=3.1.1 needs numpy>=2.0.2).",
     ),
+    "needs a newer Python, as uv says it now": (
+        """error: No solution found when resolving dependencies
+  cause: Because needs-future==1.0 requires Python >=3.99 and only needs-future==1.0 is available, we can conclude that all versions of needs-future cannot be used.
+         And because you require needs-future, we can conclude that your requirements are unsatisfiable.""",
+        "needs-future==1.0 needs Python >=3.99 and this platform runs 3.11.",
+    ),
+    "conflict with all versions": (
+        """  × No solution found when resolving dependencies:
+  ╰─▶ Because only needs-old==1.0 is available and needs-old==1.0 depends on
+      tiny<2, we can conclude that all versions of needs-old depend on tiny<2.
+      And because you require needs-old and tiny==2.0, we can conclude that
+      your requirements are unsatisfiable.""",
+        "These cannot be installed together: needs-old, tiny==2.0 (needs-old==1.0 needs tiny<2; needs-old needs tiny<2).",
+    ),
+    "a requirement beside a reason": (
+        """error: No solution found when resolving dependencies
+  cause: Because you require tiny==2.0 and old==1.0 depends on tiny<2, we can conclude that old==1.0 cannot be used. And because you require old==1.0, we can conclude that your requirements are unsatisfiable.""",
+        "These cannot be installed together: old==1.0, tiny==2.0 (old==1.0 needs tiny<2).",
+    ),
     "needs a newer Python": (
         """error: No solution found when resolving dependencies
   cause: Because the current Python version (3.11.7) does not satisfy Python>=3.12 and tiny==1.0 depends on Python>=3.12, we can conclude that tiny==1.0 cannot be used.
