@@ -33,7 +33,7 @@ def test_a_deploy_says_where_the_endpoint_is_and_how_to_call_it(platform: Platfo
     assert deployed["new_version"] is True
     assert deployed["url"] == f"{platform.http}/predict/penguins"
     assert {column["name"] for column in deployed["signature"]["inputs"]} == set(PENGUIN)
-    assert set(deployed["timings"]) >= {"detect", "inspect", "pack", "ready", "total"}
+    assert set(deployed["timings"]) >= {"receive", "detect", "inspect", "pack", "start", "traffic", "total"}
 
 
 def test_the_printed_curl_command_works(platform: Platform, penguins) -> None:
