@@ -16,6 +16,7 @@ class InferryError(Exception):
     code = "internal"
     status = 500
     grpc = 13
+    request_id = ""  # set by the client when the server named the request
 
     def __init__(self, message: str, *, help: str = "", retry_after: float | None = None) -> None:
         super().__init__(message)

@@ -7,6 +7,7 @@ import itertools
 import os
 import signal
 import time
+from typing import cast
 
 import msgspec
 
@@ -42,9 +43,8 @@ class Channel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(FIRST_BYTE)
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(FIRST_BYTE)
 
     def data_received(self, data: bytes) -> None:
         """Hand each reply to who waits for it."""

@@ -86,8 +86,8 @@ async def serve(settings: ControlSettings) -> None:
     environments = Environments(
         layout.environments,
         locate_uv(),
-        Path(sys.executable),
-        read_pip_settings(settings.variables),
+        sys.executable,
+        read_pip_settings(settings.variables, Path.home()),
         cache=layout.cache,
     )
     environments.sweep()

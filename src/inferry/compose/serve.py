@@ -153,7 +153,7 @@ async def serve(request: Request, base: Path, lifeline: int) -> None:
     for folder in (layout.logs, layout.staging):
         private_dir(folder)
     environments = Environments(
-        request.home / "envs", locate_uv(), Path(sys.executable), read_pip_settings(dict(os.environ)),
+        request.home / "envs", locate_uv(), sys.executable, read_pip_settings(dict(os.environ), Path.home()),
         cache=request.home / "cache",
     )  # fmt: skip
     variables = clean_environment(os.environ, str(base))

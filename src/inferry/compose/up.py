@@ -230,8 +230,8 @@ class Supervisor:
 
 def carried(name: str) -> bool:
     """Environment variables that pip's settings and children's processors need."""
-    exact = {"HOME", "PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "XDG_CONFIG_HOME", "XDG_CONFIG_DIRS"}
-    return name in exact or name.startswith(("PIP_", "UV_", "OPENBLAS_")) or name.lower().endswith("_proxy")
+    exact = {"HOME", "PATH", "NETRC", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+    return name in exact or name.startswith(("PIP_", "UV_", "OPENBLAS_", "XDG_")) or name.lower().endswith("_proxy")
 
 
 def lock(path: Path) -> Any:

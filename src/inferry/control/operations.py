@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -33,6 +34,7 @@ class Operation:
         self.timings: dict[str, float] = {}
         self._news = asyncio.Condition()
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
 
     def note(self, step: str, state: str, message: str = "", ms: float | None = None) -> None:
         """Add an event. Only from the event loop's thread."""
@@ -46,6 +48,9 @@ class Operation:
         """A progress callback for a step, callable from any thread."""
 
         def say(message: str) -> None:
+            if threading.get_ident() == self._thread:
+                self.note(step, "progress", message)
+                return
             self._loop.call_soon_threadsafe(self.note, step, "progress", message)
 
         return say

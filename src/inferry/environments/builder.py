@@ -28,13 +28,14 @@ from inferry.environments.locks import (
     BASE,
     PLATFORM,
     PLATFORM_LOCK,
-    Lock,
+    count_packages,
     digest_of_requirements,
     make_lock,
     read_requirements,
 )
 from inferry.environments.pip_settings import PipSettings
 from inferry.errors import EnvironmentFailed, MissingPlugin, NotFound, StorageFull
+from inferry.types.bundle import Lock
 
 Say = Callable[[str], None]
 TIME_LIMIT_S = 900.0
@@ -117,6 +118,16 @@ class Environments:
                     self._build(lock, guard, say)
         return self.python(lock.digest)
 
+    def restore(self, digest: str, text: str, say: Say) -> Path:
+        """The Python of a bundle's environment, built from the bundle's own lock when it is not there."""
+        lock = make_lock(text, (), self.python_version)
+        if lock.digest != digest:
+            raise EnvironmentFailed(
+                f"The packages of this model were locked for another Python than {self.python_version}.",
+                help="Deploy the model again.",
+            )
+        return self.ensure(lock, say)
+
     def python(self, digest: str) -> Path:
         """The Python of an environment that is there. Raises NotFound."""
         if digest == PLATFORM:
@@ -150,7 +161,7 @@ class Environments:
         try:
             self._run([*MAKE, "--python", self._python, str(folder)], guard)
             _write(folder / "lock.txt", lock.text)
-            say(f"installing {_count(lock.packages, 'package')}")
+            say(f"installing {_count(count_packages(lock), 'package')}")
             python, pinned = str(folder / "bin" / "python"), str(folder / "lock.txt")
             flags = self._settings.source_flags()
             self._run([*INSTALL, *flags, "--python", python, "--requirements", pinned], guard)

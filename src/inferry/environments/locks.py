@@ -14,9 +14,8 @@ import re
 from collections.abc import Iterable
 from hashlib import sha256
 
-import msgspec
-
 from inferry.errors import EnvironmentFailed
+from inferry.types.bundle import Lock
 
 PLATFORM = "platform"
 BASE = ("msgspec>=0.19", "numpy>=1.26")
@@ -30,20 +29,6 @@ CLAUSE = r"(?:===?|~=|!=|<=|>=|<|>)\s*[A-Za-z0-9._*+!-]+"
 VERSIONS = rf"(?:\s*\(?\s*{CLAUSE}(?:\s*,\s*{CLAUSE})*\s*,?\s*\)?)?"
 REQUIREMENT = re.compile(rf"{NAME}{EXTRAS}{VERSIONS}{MARKER}{HASHES}*")
 PINNED = re.compile(rf"{NAME}{EXTRAS}==[A-Za-z0-9._+!]+{MARKER}{HASHES}+")
-
-
-class Lock(msgspec.Struct, frozen=True, kw_only=True):
-    """Pinned packages for one version of Python ("3.11"). `requirements`: the lines it came from."""
-
-    digest: str
-    text: str
-    requirements: tuple[str, ...] = ()
-    python: str = ""
-
-    @property
-    def packages(self) -> int:
-        """How many packages it pins."""
-        return len(_lines(self.text))
 
 
 PLATFORM_LOCK = Lock(digest=PLATFORM, text="")
@@ -78,6 +63,11 @@ def make_lock(text: str, requirements: tuple[str, ...], python: str) -> Lock:
     text = "".join(line.replace(" --hash", " \\\n    --hash") + "\n" for line in sorted(lines))
     digest = sha256(f"python=={python}\n{text}".encode()).hexdigest()
     return Lock(digest=digest, text=text, requirements=requirements, python=python)
+
+
+def count_packages(lock: Lock) -> int:
+    """How many packages it pins."""
+    return len(_lines(lock.text))
 
 
 def _lines(text: str) -> list[str]:

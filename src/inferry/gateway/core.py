@@ -69,6 +69,7 @@ class LiveRevision:
         self.plan = plan
         self.links = links
         self.series = series
+        self.version = str(plan.version).encode()
         self.headers = b"inferry-version: %d\r\ninferry-revision: %d\r\n" % (plan.version, plan.number)
 
 
@@ -80,7 +81,7 @@ class LiveEndpoint:
         self.revisions = revisions
         self.weights = [revision.plan.weight for revision in revisions]
         self.held = held
-        self.by_version = {str(revision.plan.version).encode(): revision for revision in revisions}
+        self.by_version = {revision.version: revision for revision in revisions}
 
     def choose(self, version: bytes, place: int) -> LiveRevision | None:
         """The revision for a request: the version asked for, or the owner of `place`."""

@@ -12,7 +12,7 @@ import mmap
 import os
 import socket
 import struct
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from inferry.types import frames
 
@@ -79,18 +79,19 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ready for requests."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
 
     def send(self, pending: Pending) -> None:
         """Send one request and remember it."""
         assert self.transport is not None
+        assert pending.revision is not None
         self._next += 1
         pending.id = self._next
         pending.link = self
         self.inflight[self._next] = pending
         head = pending.head
-        target = bytes((len(head.endpoint), len(head.version))) + head.endpoint + head.version
+        version = pending.revision.version
+        target = bytes((len(head.endpoint), len(version))) + head.endpoint + version
         body = pending.body
         frame = frames.REQUEST.pack(
             frames.REQUEST.size - 4 + len(target) + len(body),

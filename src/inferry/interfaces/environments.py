@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from inferry.types.bundle import Lock
+
 Say = Callable[[str], None]
-
-
-class Lock(Protocol):
-    """A set of pinned packages."""
-
-    @property
-    def digest(self) -> str:
-        """Content address of the lock; "platform" for the platform's own packages."""
-        ...
-
-    @property
-    def text(self) -> str:
-        """Pinned requirements with hashes, one package a line."""
-        ...
-
-    @property
-    def requirements(self) -> tuple[str, ...]:
-        """What was asked for."""
-        ...
 
 
 class EnvironmentStore(Protocol):
     """Builds each environment once. All calls block; `say` takes progress lines."""
 
-    def lock(self, requirements: Iterable[str], say: Say) -> Lock:
+    def lock(self, requirements: Sequence[str], say: Say) -> Lock:
         """Resolve requirements; the same requirements always give the same lock. EnvironmentFailed says why not."""
         ...
 

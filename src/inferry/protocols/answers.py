@@ -27,7 +27,7 @@ def write(body: Any) -> bytes:
         raise ModelFailed("The model's answer is nested too deeply.", help=WRITABLE) from None
     except UnicodeEncodeError:
         raise ModelFailed("The model's answer holds text that is not valid Unicode.", help=WRITABLE) from None
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, msgspec.EncodeError):
         raise ModelFailed("The model's answer holds a value that JSON cannot express.", help=WRITABLE) from None
 
 

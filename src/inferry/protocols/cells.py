@@ -62,7 +62,7 @@ def parse(decoder: msgspec.json.Decoder[Any], body: bytes, hint: str) -> Any:
         raise InvalidInput("The body is not UTF-8 text.", help=hint) from None
     except msgspec.ValidationError as error:
         raise InvalidInput(f"The body does not have the right form: {error}.", help=hint) from None
-    except ValueError as error:  # msgspec.DecodeError, or an integer with absurdly many digits
+    except (msgspec.DecodeError, ValueError) as error:  # ValueError: an integer with absurdly many digits
         raise _malformed(body, str(error), hint) from None
 
 
@@ -131,15 +131,20 @@ def locate(spec: TensorSpec, shape: tuple[int, ...], word: str) -> Where:
 def read_cells(cells: list[Any], spec: TensorSpec, where: Where, datatype: str = "") -> Array:
     """A 1-D array of `datatype` (default: the spec's) from flat JSON cells, or InvalidInput."""
     datatype = datatype or spec.datatype
-    nulls = spec.nullable and (datatype in FLOATS or datatype == "BYTES")
+    nulls = takes_null(spec, datatype)
     try:
         array = pack(msgspec.convert(cells, LISTS[datatype, nulls]), datatype, nulls)
-    except (ValueError, OverflowError, struct.error):
+    except (msgspec.ValidationError, OverflowError, struct.error):
         strict = [read_cell(cell, spec, datatype, nulls, where, index) for index, cell in enumerate(cells)]
         array = pack(strict, datatype, nulls)
     if spec.closed:
         check_known(array, spec, where)
     return array
+
+
+def takes_null(spec: TensorSpec, datatype: str) -> bool:
+    """Whether null is a value: NaN for a float, None for BYTES."""
+    return spec.nullable and (datatype in FLOATS or datatype == "BYTES")
 
 
 def pack(cells: Sequence[Any], datatype: str, nulls: bool) -> Array:
@@ -148,9 +153,11 @@ def pack(cells: Sequence[Any], datatype: str, nulls: bool) -> Array:
         return objects(cells)
     if datatype == "BOOL":
         return np.array(cells, dtype=bool)
+    if datatype in ("FP64", "INT64"):  # no narrowing: numpy itself reads None as NaN and checks the range
+        return np.array(cells, DTYPES[datatype])
     if nulls:
         cells = [float("nan") if cell is None else cell for cell in cells]
-    # struct checks every range the same way on all numpy versions and never warns
+    # struct checks the narrower ranges the same way on all numpy versions and never warns
     array = np.frombuffer(bytearray(struct.pack(f"<{len(cells)}{PACK[datatype]}", *cells)), DTYPES[datatype])
     if datatype == "BF16":
         return widen_bf16(round_bf16(array))

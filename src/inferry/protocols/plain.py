@@ -23,7 +23,9 @@ go row by row, `predictions` has one element with the whole arrays.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
+from types import GenericAlias
 from typing import Any
 
 import msgspec
@@ -33,13 +35,17 @@ from inferry.errors import InferryError, InvalidInput, ModelFailed
 from inferry.interfaces.codec import Call, Encoded
 from inferry.protocols import answers, tensors
 from inferry.protocols.cells import (
+    LISTS,
+    check_known,
     decode_b64,
     flatten,
     list_names,
     locate,
+    pack,
     parse,
     read_cells,
     shown,
+    takes_null,
     unknown_name,
 )
 from inferry.protocols.forms import plain_error
@@ -62,6 +68,10 @@ class PlainCodec:
         self._outputs = {spec.name: spec for spec in signature.outputs}
         self._by_row = all(tensors.by_row(spec) for spec in signature.inputs)
         self._decoder = msgspec.json.Decoder()
+        self._flat: Any = None
+        if signature.inputs and all(spec.shape == (-1,) for spec in signature.inputs):
+            lists = tuple(LISTS[spec.datatype, takes_null(spec, spec.datatype)] for spec in signature.inputs)
+            self._flat = GenericAlias(tuple, lists)
         self._hint = _hint(signature)
 
     def decode(self, request: Request) -> Call:
@@ -71,7 +81,8 @@ class PlainCodec:
         rows = 0
         if not self._open:
             named = self._named(value)
-            inputs = {spec.name: self._array(named[spec.name], spec) for spec in self._specs}
+            inputs = self._columns(named) if self._flat else None
+            inputs = inputs or {spec.name: self._array(named[spec.name], spec) for spec in self._specs}
             rows = tensors.count_rows(self._signature, inputs)
         return Call(
             inputs=inputs,
@@ -173,6 +184,23 @@ class PlainCodec:
         if missing:
             plural = "s" * (len(missing) > 1)
             raise InvalidInput(f"{where}Missing {self._word}{plural}: {list_names(missing)}.", help=self._hint)
+
+    def _columns(self, named: dict[str, Any]) -> dict[str, Array] | None:
+        """All columns of a table in one strict conversion; None when a value needs a closer look."""
+        try:
+            columns = msgspec.convert([named[spec.name] for spec in self._specs], self._flat)
+            if not all(columns):
+                return None
+            packed = zip(self._specs, columns, strict=True)
+            arrays = {
+                spec.name: pack(column, spec.datatype, takes_null(spec, spec.datatype)) for spec, column in packed
+            }
+        except (msgspec.ValidationError, OverflowError, struct.error):
+            return None
+        for spec in self._specs:
+            if spec.closed:
+                check_known(arrays[spec.name], spec, locate(spec, arrays[spec.name].shape, self._word))
+        return arrays
 
     def _array(self, value: Any, spec: TensorSpec) -> Array:
         """The checked array of one input."""

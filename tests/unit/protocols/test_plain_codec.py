@@ -209,6 +209,7 @@ def without(*names: str) -> dict[str, Any]:
     return {name: value for name, value in PERSON.items() if name not in names}
 
 
+LOOSE = Signature(kind="tensors", inputs=(spec("a"),), outputs=(spec("y"),))
 UNEVEN = {**{name: [value] for name, value in PERSON.items()}, "job": ["clerk"] * 2}
 KING = [PERSON, changed(job="king")]
 TWO_IMAGES = [[[1, 2], [3, 4]]] * 2
@@ -225,6 +226,7 @@ BAD: list[tuple[str, Signature, Any, str]] = [
     ("empty list", PEOPLE, [], "no rows"),
     ("empty wrapped list", IRIS, {"inputs": []}, "no rows"),
     ("empty columns", PEOPLE, {name: [] for name in PERSON}, "no rows"),
+    ("an empty column", LOOSE, {"a": []}, "no rows"),
     ("a text", PEOPLE, "hello", "The body is 'hello', not rows"),
     ("null", PEOPLE, None, "The body is null, not rows"),
     ("a text for a matrix", IRIS, "hello", "expected .*got 'hello'"),

@@ -139,7 +139,10 @@ async function send() {
     text = await response.text();
     status = response.status + " " + response.statusText;
     good = response.ok;
-    try { text = pretty(JSON.parse(text)); } catch { /* shown as it came */ }
+    // integers beyond 2^53 would come out of JSON.parse as others: such an answer is shown as it came
+    if (!/(^|[^.\d])\d{16,}(?![.\deE])/.test(text)) {
+      try { text = pretty(JSON.parse(text)); } catch { /* not JSON: shown as it came too */ }
+    }
   } catch {
     text = "The server cannot be reached.";
   }

@@ -1,0 +1,48 @@
+"""`inferry serve`: one model in one small process, without control or database."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from inferry.cli.shared import App, pass_app
+
+
+@click.command("serve")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", help="The endpoint's name.  [default: the file's]")
+@click.option("--sample", metavar="FILE", type=click.Path(path_type=Path), help="Example input, CSV or JSON.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any.")
+@click.option("--key", metavar="KEY", help="The key that callers show.  [INFERRY_API_KEY, else this machine's]")
+@click.option(
+    "--ready-file", metavar="PATH", type=click.Path(path_type=Path), help="Written, once ready, with the address."
+)
+@click.pass_context
+@pass_app
+def command(
+    app: App,
+    ctx: click.Context,
+    path: Path,
+    name: str | None,
+    sample: Path | None,
+    host: str,
+    port: int,
+    key: str | None,
+    ready_file: Path | None,
+) -> None:
+    """Serve one model as one small process.
+
+    PATH is a bundle, or a model file or folder. There is no control and no database; Ctrl-C
+    stops it.
+
+    \b
+    Examples:
+      inferry serve model.onnx
+      inferry serve ./my-model --name fraud --sample rows.csv --port 9000
+    """  # noqa: D301
+    known = App(None, key or app.key, app.home).settings().key
+    run = import_module("inferry.compose.serve").run
+    ctx.exit(run(path, name, sample, host, port, known or None, ready_file))

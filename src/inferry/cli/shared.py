@@ -1,0 +1,98 @@
+"""What commands share: the way to the platform, and the two ways to answer.
+
+Data flow: global options -> App -> a client. A document or text goes to standard output,
+everything else to standard error. rich is imported only to print a table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from inferry.client import Client
+    from inferry.client.settings import Settings
+
+
+@dataclass(frozen=True)
+class App:
+    """The global options."""
+
+    url: str | None = None
+    key: str | None = None
+    home: Path | None = None
+
+    def settings(self) -> Settings:
+        """The options, else the environment, else the home's files."""
+        from inferry.client.settings import resolve
+
+        return resolve(self.url, self.key, self.home)
+
+    def client(self) -> Client:
+        """A client of the platform, closed when the command ends."""
+        from inferry.client import Client
+
+        return click.get_current_context().with_resource(Client(self.settings()))
+
+
+pass_app = click.make_pass_decorator(App)
+
+json_option: Callable[[Any], Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead of text."
+)
+
+
+def emit(document: Any) -> None:
+    """One JSON document on standard output."""
+    import msgspec
+
+    click.echo(msgspec.json.encode(document))
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error."""
+    click.echo(text, err=True)
+
+
+def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table on standard output; numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = [list(row) for row in rows]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for place, header in enumerate(headers):
+        numbers = bool(lines) and all(isinstance(line[place], (int, float)) for line in lines)
+        table.add_column(header, justify="right" if numbers else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(str(cell)) for cell in line))
+    console = Console(highlight=False)
+    console.print(table, width=None if console.is_terminal else 200)
+
+
+def show_fields(fields: Sequence[tuple[str, object]]) -> None:
+    """Names and values, one a line, aligned; empty values left out."""
+    width = max(len(name) for name, _ in fields)
+    for name, value in fields:
+        if value not in ("", None):
+            click.echo(f"{name:<{width}}  {value}")
+
+
+def when(seconds: float) -> str:
+    """A moment in local time."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else "-"
+
+
+def size_text(size: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

@@ -1,0 +1,48 @@
+"""`inferry up`: start the platform on this machine. The processes are `compose`'s."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from inferry.cli.shared import App, json_option, pass_app
+
+
+@click.command("up")
+@click.option("--home", metavar="DIR", type=click.Path(path_type=Path), help="The platform's folder.  [INFERRY_HOME]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Predictions; 0: any.")
+@click.option(
+    "--control-port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Control API; 0: any."
+)
+@click.option(
+    "--ready-file", metavar="PATH", type=click.Path(path_type=Path), help="Written, once ready, with the addresses."
+)
+@json_option
+@click.pass_context
+@pass_app
+def command(
+    app: App,
+    ctx: click.Context,
+    home: Path | None,
+    host: str,
+    port: int,
+    control_port: int,
+    ready_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Start the platform on this machine.
+
+    Ctrl-C stops it. Models, versions, endpoints and keys are kept in the home folder. The first start writes
+    an admin key there, which every other command finds by itself.
+
+    \b
+    Examples:
+      inferry up
+      inferry up --port 0 --control-port 0 --ready-file ready.json
+    """  # noqa: D301
+    folder = App(app.url, app.key, home or app.home).settings().home
+    run = import_module("inferry.compose.up").run
+    ctx.exit(run(folder, host, port, control_port, ready_file, as_json))
