@@ -33,7 +33,7 @@ def test_a_deploy_says_where_the_endpoint_is_and_how_to_call_it(platform: Platfo
     assert deployed["new_version"] is True
     assert deployed["url"] == f"{platform.http}/predict/penguins"
     assert {column["name"] for column in deployed["signature"]["inputs"]} == set(PENGUIN)
-    assert set(deployed["timings"]) >= {"detect", "inspect", "pack", "ready", "total"}
+    assert set(deployed["timings"]) >= {"receive", "detect", "inspect", "pack", "start", "traffic", "total"}
 
 
 def test_the_printed_curl_command_works(platform: Platform, penguins) -> None:
@@ -182,7 +182,7 @@ def test_an_invoker_key_may_predict_and_nothing_else(platform: Platform, penguin
 def test_everything_in_the_home_is_private(platform: Platform, penguins) -> None:
     open_to_others = [
         path for path in [platform.home, *platform.home.rglob("*")]
-        if not path.is_symlink() and "envs" not in path.parts and stat.S_IMODE(path.stat().st_mode) & 0o077
+        if not path.is_symlink() and not {"envs", "cache"} & set(path.parts) and stat.S_IMODE(path.stat().st_mode) & 0o077
     ]  # fmt: skip
     assert open_to_others == []
 
