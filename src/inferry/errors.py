@@ -169,6 +169,14 @@ class StorageFull(InferryError):
     grpc = 8
 
 
+class UnsafeFile(InferryError):
+    """A private file or folder is open to other users, or is not ours."""
+
+    code = "unsafe_file"
+    status = 500
+    grpc = 9
+
+
 class EnvironmentFailed(InferryError):
     """The packages a model needs could not be installed."""
 

@@ -1,1 +1,1 @@
-"""What one replica runs: decode, batch, predict, encode."""
+"""What one replica runs: decode, batch, predict, encode. No HTTP, no asyncio, no thread."""

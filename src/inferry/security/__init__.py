@@ -1,1 +1,1 @@
-"""Keys and the sandbox."""
+"""Keys, private files and the sandbox that model code runs in."""

@@ -31,6 +31,15 @@ class EnvironmentSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     python: str = ""
 
 
+class Lock(msgspec.Struct, frozen=True, kw_only=True):
+    """Pinned packages with hashes for one version of Python ("3.11"). `requirements`: the lines it came from."""
+
+    digest: str
+    text: str
+    requirements: tuple[str, ...] = ()
+    python: str = ""
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a bundle holds. `source` is the sha256 over what the user gave (artifact files
     and sample), so that the same bytes are recognised even when the lock would differ."""

@@ -29,6 +29,7 @@ class RevisionRoute(msgspec.Struct, frozen=True, kw_only=True):
     weight: int
     signature: Signature
     example: Any = None
+    answer: Any = None
     runtime: str = ""
     timeout_s: float = 30.0
     replicas: tuple[ReplicaAddress, ...] = ()
@@ -48,3 +49,10 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     endpoints: dict[str, EndpointRoute] = {}
     keys: dict[str, Key] = {}
+
+
+class GatewayNews(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Gateway -> control: a table is `applied` (its generation), or a replica is `stuck` (its id)."""
+
+    applied: int = 0
+    stuck: str = ""

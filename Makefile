@@ -1,0 +1,26 @@
+# The six verbs. The environment in .venv is made, and made again when pyproject.toml changes, by whichever comes first.
+.PHONY: setup demo test bench lint docs
+PYTHON := .venv/bin/python
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml tools/make-venv tools/pythons
+	@tools/make-venv .venv
+
+demo: setup  ## real models answer real requests
+	@$(PYTHON) examples/demo.py
+
+test: lint  ## everything that must hold
+	@$(PYTHON) -m pytest
+
+bench: setup  ## the speed and memory figures of docs/benchmarks.md
+	@$(PYTHON) -m bench.first_look
+
+lint: setup  ## style, types and import contracts
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports
+
+docs: setup  ## run every snippet of README.md and docs/
+	@$(PYTHON) -m pytest tests/docs

@@ -1,0 +1,110 @@
+"""Channel: control's own connection to one replica, speaking the same frames as the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import time
+from typing import cast
+
+import msgspec
+
+from inferry.errors import DeadlineExceeded, Unavailable
+from inferry.types import frames
+from inferry.types.replicas import ReplicaSpec, ReplicaStatus
+
+FIRST_BYTE = b"N"  # no memory page comes with this connection
+
+
+class Channel(asyncio.Protocol):
+    """A replica as control sees it (interfaces.backend.Replica)."""
+
+    def __init__(self, socket_path: str) -> None:
+        self.socket = socket_path
+        self.spec: ReplicaSpec
+        self.status: ReplicaStatus
+        self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._transport: asyncio.Transport | None = None
+        self._inbox = bytearray()
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[frames.Reply]] = {}
+
+    @classmethod
+    async def open(cls, socket_path: str) -> Channel:
+        """Connect and learn who is there. Raises OSError when nobody listens."""
+        loop = asyncio.get_running_loop()
+        _, channel = await loop.create_unix_connection(lambda: cls(socket_path), socket_path)
+        reply = await channel._call(frames.STATUS, timeout=10.0)
+        channel.status = msgspec.json.decode(reply.body, type=ReplicaStatus)
+        channel.spec = channel.status.spec
+        return channel
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(FIRST_BYTE)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand each reply to who waits for it."""
+        self._inbox += data
+        for reply in frames.split_replies(self._inbox):
+            waiting = self._waiting.pop(reply.id, None)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio.Protocol
+        """The replica died or was stopped."""
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(Unavailable("The replica is gone."))
+        self._waiting.clear()
+        if not self.gone.done():
+            self.gone.set_result("connection closed")
+
+    async def ask(self, door: int, name: bytes, body: bytes, timeout: float) -> frames.Reply:
+        """One prediction."""
+        deadline = int((time.monotonic() + timeout) * 1e6)
+        return await self._call(frames.INFER, door=door, name=name, body=body, deadline=deadline, timeout=timeout)
+
+    async def alive(self, timeout: float) -> bool:
+        """Whether it answers in time."""
+        try:
+            await self._call(frames.STATUS, timeout=timeout)
+        except (DeadlineExceeded, Unavailable):
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """Ask it to finish and exit."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frames.pack_request(next(self._ids), frames.STOP))
+
+    def kill(self) -> None:
+        """End it at once."""
+        try:
+            os.kill(self.status.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+    def close(self) -> None:
+        """Hang up; the replica goes on."""
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _call(
+        self, kind: int, *, timeout: float, door: int = 0, name: bytes = b"", body: bytes = b"", deadline: int = 0
+    ) -> frames.Reply:
+        if self._transport is None or self._transport.is_closing():
+            raise Unavailable("The replica is gone.")
+        number = next(self._ids)
+        waiting: asyncio.Future[frames.Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = waiting
+        self._transport.write(frames.pack_request(number, kind, door=door, name=name, body=body, deadline=deadline))
+        try:
+            return await asyncio.wait_for(waiting, timeout)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"The replica did not answer in {timeout:g} s.") from error
+        finally:
+            self._waiting.pop(number, None)

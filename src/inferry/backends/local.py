@@ -1,0 +1,150 @@
+"""Local backend: replicas as processes of this machine, forked from zygotes.
+
+Data flow: ReplicaSpec -> zygote forks -> the child loads and listens on its socket in the run
+directory -> a Channel to it. The sockets are the only record: a new control process adopts
+whatever answers on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from inferry.backends.channel import Channel
+from inferry.backends.zygotes import Child, Zygotes
+from inferry.errors import DeadlineExceeded, InferryError, InvalidModel
+from inferry.types.replicas import InspectTask, ReplicaSpec
+from inferry.types.signature import Inspection
+from inferry.types.zygote import ReplicaTask
+
+LOAD_S = 300.0
+POLL_S = 0.005
+
+
+class LocalBackend:
+    """interfaces.backend.Backend on one machine."""
+
+    def __init__(
+        self,
+        run: Path,
+        logs: Path,
+        zygotes: Zygotes,
+        bundle_path: Callable[[str], Path],
+        read_result: Callable[[Path, int], Inspection],
+    ) -> None:
+        self._run = run
+        self._logs = logs
+        self._zygotes = zygotes
+        self._bundle_path = bundle_path
+        self._read_result = read_result
+        self._channels: set[Channel] = set()
+
+    async def start(self, spec: ReplicaSpec) -> Channel:
+        """Fork a replica and wait until it listens."""
+        zygote = await self._zygotes.get(spec.environment, spec.runtime)
+        scratch = self._run / f"s-{spec.id}"
+        scratch.mkdir(mode=0o700)
+        report = self._run / f"r-{spec.id}.error"
+        task = ReplicaTask(
+            spec=spec,
+            bundle=str(self._bundle_path(spec.bundle)),
+            socket=str(self._run / f"r-{spec.id}.sock"),
+            scratch=str(scratch),
+            report=str(report),
+        )
+        child = await zygote.fork(self._logs / f"{spec.label}.log", replica=task)
+        try:
+            channel = await self._await_listening(task.socket, child, report)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                if not child.exited.done():
+                    os.kill(child.pid, signal.SIGKILL)
+            self._sweep(spec.id)
+            raise
+        report.unlink(missing_ok=True)
+        child.exited.add_done_callback(lambda exited: self._exited(channel, exited))
+        return self._keep(channel)
+
+    async def adopt(self) -> list[Channel]:
+        """Connect to every replica that answers; remove what is left of those that do not."""
+        found = []
+        for path in sorted(self._run.glob("r-*.sock")):
+            try:
+                found.append(self._keep(await Channel.open(str(path))))
+            except (OSError, InferryError):
+                self._sweep(path.stem.removeprefix("r-"))
+        return found
+
+    async def inspect(self, task: InspectTask, environment: str) -> Inspection:
+        """Run one inspection in a forked, confined child."""
+        zygote = await self._zygotes.get(environment, task.runtime)
+        child = await zygote.fork(self._logs / "inspections.log", inspect=task)
+        try:
+            code = await asyncio.wait_for(asyncio.shield(child.exited), task.timeout_s)
+        except TimeoutError as error:
+            os.kill(child.pid, signal.SIGKILL)
+            raise InvalidModel(
+                f"The model did not load and answer within {task.timeout_s:g} s.",
+                help="Check what it does at load; see logs/inspections.log in INFERRY_HOME.",
+            ) from error
+        except asyncio.CancelledError:
+            os.kill(child.pid, signal.SIGKILL)
+            raise
+        return self._read_result(Path(task.scratch) / "inspection.json", code)
+
+    async def close(self) -> None:
+        """Hang up; replicas go on."""
+        for channel in list(self._channels):
+            channel.close()
+        self._zygotes.close()
+
+    async def _await_listening(self, path: str, child: Child, report: Path) -> Channel:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LOAD_S
+        while loop.time() < deadline:
+            with contextlib.suppress(OSError):
+                return await Channel.open(path)
+            if child.exited.done():
+                raise self._failure(report, child.exited.result())
+            await asyncio.sleep(POLL_S)
+        raise DeadlineExceeded(f"The model did not load within {LOAD_S:g} s.")
+
+    def _failure(self, report: Path, code: int) -> InferryError:
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            reason = msgspec.json.decode(report.read_bytes(), type=dict[str, str])
+            return InvalidModel(reason["message"], help=reason["help"])
+        return InvalidModel(f"The model ended its process while loading ({describe_exit(code)}).")
+
+    def _keep(self, channel: Channel) -> Channel:
+        self._channels.add(channel)
+        channel.gone.add_done_callback(lambda _: self._forget(channel))
+        return channel
+
+    def _forget(self, channel: Channel) -> None:
+        self._channels.discard(channel)
+        self._sweep(channel.spec.id)
+
+    def _exited(self, channel: Channel, exited: asyncio.Future[int]) -> None:
+        if not exited.cancelled() and exited.exception() is None and not channel.gone.done():
+            channel.gone.set_result(describe_exit(exited.result()))
+
+    def _sweep(self, replica: str) -> None:
+        for suffix in (".sock", ".error"):
+            (self._run / f"r-{replica}{suffix}").unlink(missing_ok=True)
+        shutil.rmtree(self._run / f"s-{replica}", ignore_errors=True)
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name if -code in signal.Signals._value2member_map_ else str(-code)
+    hint = {"SIGKILL": ": out of memory, or killed by hand", "SIGXCPU": ": over its CPU time"}.get(name, "")
+    return f"signal {name}{hint}"

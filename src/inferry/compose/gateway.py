@@ -1,0 +1,123 @@
+"""Gateway process: uvicorn with our connection class, the core, the private socket. Wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import uvicorn
+import uvloop
+
+import inferry
+from inferry.compose.process import announce, configure_logging, on_lifeline
+from inferry.compose.settings import GatewaySettings, Layout
+from inferry.gateway.admin import Admin
+from inferry.gateway.app import App, Pages
+from inferry.gateway.core import Core
+from inferry.gateway.head import Heads
+from inferry.gateway.http import Services, protocol_class
+from inferry.protocols import forms, metadata, openapi, pages
+from inferry.security.files import read_private
+from inferry.security.keys import KeyRing
+from inferry.telemetry.metrics import Metrics
+from inferry.types import frames
+from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable
+
+FORMS = {frames.DOOR_OIP: forms.oip_error, frames.DOOR_PLAIN: forms.plain_error}
+
+
+def make_pages() -> Pages:
+    """The renderers of the protocols room."""
+
+    def model(endpoint: EndpointRoute, revision: RevisionRoute) -> dict[str, object]:
+        versions = [known.version for known in endpoint.revisions]
+        return metadata.model_metadata(endpoint.name, versions, revision.signature, revision.runtime)
+
+    def config(endpoint: EndpointRoute, revision: RevisionRoute) -> dict[str, object]:
+        return metadata.model_config(endpoint.name, revision.signature, revision.runtime)
+
+    def describe(endpoint: EndpointRoute, revision: RevisionRoute, server: str) -> dict[str, object]:
+        return openapi.openapi(
+            endpoint.name, revision.version, revision.signature, revision.example, revision.answer, server
+        )
+
+    return Pages(
+        server=partial(metadata.server_metadata, inferry.__version__),
+        model=model,
+        config=config,
+        openapi=describe,
+        asset=pages.asset,
+    )
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Until a signal, or until the supervisor is gone."""
+    layout = Layout(Path(settings.home), Path(settings.run))
+    pepper = read_private(layout.pepper)
+    loop = asyncio.get_running_loop()
+    heads = Heads(settings.max_body)
+    stuck: list[Admin] = []
+
+    def make_ring(table: RoutingTable) -> KeyRing:
+        return KeyRing(table.keys, pepper)
+
+    core = Core(loop, make_ring, Metrics(), lambda replica: stuck[0].stuck(replica))  # noqa: PLW0108 - made below
+    admin = Admin(core, layout.gateway_socket, layout.table)
+    stuck.append(admin)
+    services = Services(core, heads, FORMS, settings.head_timeout_s, settings.body_timeout_s)
+    server = make_server(App(core, heads, make_pages(), FORMS), services, settings.drain_s)
+    on_lifeline(loop, settings.lifeline, lambda: os._exit(0))
+    await admin.start()
+    listener = socket.socket(fileno=settings.listener)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    sweeping = asyncio.create_task(sweep(services, settings.idle_timeout_s))
+    loop.call_soon(announce, settings.ready)
+    await serving
+    sweeping.cancel()
+
+
+def make_server(app: App, services: Services, drain_s: float) -> uvicorn.Server:
+    """A uvicorn server whose connections are ours."""
+    config = uvicorn.Config(
+        app,
+        http=protocol_class(services),
+        loop="none",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=2048,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=int(drain_s),
+    )
+    return uvicorn.Server(config)
+
+
+async def sweep(services: Services, seconds: float) -> None:
+    """Hang up on connections that do nothing."""
+    while True:
+        await asyncio.sleep(seconds)
+        for connection in list(services.connections):
+            connection.sweep()
+
+
+def main() -> None:
+    """The process."""
+    settings = msgspec.json.decode(sys.argv[1], type=GatewaySettings)
+    configure_logging(Path(settings.home) / "logs" / "gateway.log")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
+
+
+if __name__ == "__main__":
+    main()

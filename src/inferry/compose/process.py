@@ -1,0 +1,34 @@
+"""What every process of the platform does first: private files, a log, a lifeline, a word when ready."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+LOG_BYTES = 10 << 20
+
+
+def configure_logging(path: Path) -> None:
+    """Log to a file of this process's own, kept under 20 MB."""
+    os.umask(0o077)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for noisy in ("httpx", "alembic", "uvicorn"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def on_lifeline(loop: asyncio.AbstractEventLoop, descriptor: int, action: Callable[[], None]) -> None:
+    """Act when the supervisor is gone: its end of the pipe closes with it, however it died."""
+    loop.add_reader(descriptor, action)
+
+
+def announce(descriptor: int) -> None:
+    """Tell the supervisor that this process is ready."""
+    os.write(descriptor, b"ready\n")
+    os.close(descriptor)

@@ -1,0 +1,75 @@
+"""Replica process: binds its socket, confines itself, loads the model, then listens and serves.
+
+Whoever can connect may count on a loaded model. What goes wrong before that is written to the
+task's report, opened before the walls go up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from inferry import plugins
+from inferry.compose.confinement import enter
+from inferry.errors import InferryError, InvalidModel
+from inferry.interfaces.codec import Codec
+from inferry.protocols.oip import OipCodec
+from inferry.protocols.plain import PlainCodec
+from inferry.replica.engine import Engine
+from inferry.replica.server import Server
+from inferry.types import frames
+from inferry.types.bundle import Manifest
+from inferry.types.replicas import ReplicaStatus
+from inferry.types.zygote import ReplicaTask
+
+
+def serve_replica(task: ReplicaTask, lifeline: int) -> int:
+    """Serve until stopped. Returns the exit code."""
+    start = time.monotonic()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    report = os.open(task.report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(task.socket)
+    try:
+        bundle = Path(task.bundle)
+        manifest = msgspec.json.decode((bundle / "manifest.json").read_bytes(), type=Manifest)
+        sandbox = enter(manifest.runtime, (task.bundle,), task.scratch, task.spec.config.memory_mb)
+        runtime = plugins.load("inferry.runtimes", manifest.runtime)()
+        model = runtime.load(bundle / "artifact", manifest.entry, manifest.options, manifest.signature)
+    except InferryError as error:
+        tell(report, error)
+        return 1
+    except BaseException as error:  # noqa: BLE001 - model code may raise anything, SystemExit too
+        traceback.print_exc()
+        tell(report, InvalidModel(f"Loading the model raised {type(error).__name__}.", help="See inferry logs NAME."))
+        return 1
+    codecs: dict[int, Codec] = {
+        frames.DOOR_OIP: OipCodec(manifest.signature),
+        frames.DOOR_PLAIN: PlainCodec(manifest.signature),
+    }
+    load_ms = (time.monotonic() - start) * 1000
+    status = ReplicaStatus(pid=os.getpid(), spec=task.spec, load_ms=load_ms, sandbox=sandbox)
+    facts: dict[str, Any] = msgspec.to_builtins(status)
+    listener.listen(64)
+    os.close(report)
+    gc.collect()
+    gc.freeze()
+    Server(listener, lifeline, Engine(model, manifest.signature, codecs), lambda: facts).run()
+    with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox
+        os.unlink(task.socket)  # noqa: PTH108 - no Path object for one call
+    return 0
+
+
+def tell(report: int, error: InferryError) -> None:
+    """Leave the reason of a failed start where control looks for it."""
+    os.write(report, msgspec.json.encode({"code": error.code, "message": error.message, "help": error.help}))
+    os.close(report)

@@ -1,0 +1,62 @@
+"""Settings: one frozen object a process, handed over as JSON on its command line.
+
+Nothing below `compose` reads the environment; what a process needs of it is in here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+MAX_BODY = 64 << 20
+MAX_UPLOAD = 16 << 30
+
+
+class Layout:
+    """The files of INFERRY_HOME and of one run."""
+
+    def __init__(self, home: Path, run: Path) -> None:
+        self.home = home
+        self.run = run
+        self.database = home / "inferry.db"
+        self.bundles = home / "bundles"
+        self.environments = home / "envs"
+        self.cache = home / "cache"
+        self.logs = home / "logs"
+        self.staging = home / "staging"
+        self.admin_key = home / "admin.key"
+        self.pepper = home / "pepper"
+        self.addresses = home / "addresses.json"
+        self.lock = home / "lock"
+        self.table = run / "table.json"
+        self.gateway_socket = run / "gateway.sock"
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway process. `listener`, `lifeline` and `ready` are inherited descriptors."""
+
+    home: str
+    run: str
+    listener: int
+    lifeline: int
+    ready: int
+    max_body: int = MAX_BODY
+    head_timeout_s: float = 10.0
+    body_timeout_s: float = 60.0
+    idle_timeout_s: float = 75.0
+    drain_s: float = 30.0
+
+
+class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The control process. `variables` is the part of the environment that children and pip settings need."""
+
+    home: str
+    run: str
+    http: str
+    listener: int
+    lifeline: int
+    ready: int
+    variables: dict[str, str]
+    hosts: tuple[str, ...] = ()
+    max_upload: int = MAX_UPLOAD

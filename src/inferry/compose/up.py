@@ -1,0 +1,284 @@
+"""`inferry up`: the supervisor. Binds the ports, starts control and gateway, restarts what dies.
+
+Data flow: settings -> lock on the home -> listeners -> child processes that inherit them, a
+pipe to say "ready" and a lifeline -> wait. The lifeline is a pipe whose other end only this
+process holds: however it dies, every process of the platform sees it close and exits.
+The ports stay bound while a child restarts, so a client's connection waits instead of failing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from inferry.compose.settings import ControlSettings, GatewaySettings, Layout
+from inferry.errors import Conflict, InferryError, InvalidInput, PortTaken, Unavailable
+from inferry.security.files import private_dir, write_private
+
+START_S = 60.0
+DRAIN_S = 30.0
+LAST_BACKOFF_S = 5.0
+MAX_SOCKET_PATH = 60
+PR_SET_CHILD_SUBREAPER = 36
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass
+class Child:
+    """One supervised process."""
+
+    name: str
+    module: str
+    settings: dict[str, Any]
+    listener: socket.socket
+    process: subprocess.Popen[bytes] | None = None
+    deaths: int = 0
+    started: float = 0.0
+    due: float = field(default=0.0)
+
+
+def bind(host: str, port: int, what: str) -> socket.socket:
+    """A listening socket. Raises PortTaken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(2048)
+    except OSError as error:
+        sock.close()
+        raise PortTaken(
+            f"The {what} port {port} on {host} is in use.", help="Choose another, or 0 for any free one."
+        ) from error
+    except OverflowError as error:
+        raise InvalidInput(f"{port} is not a port.", help="Use 0 to 65535.") from error
+    return sock
+
+
+def url_of(sock: socket.socket) -> str:
+    """The http address of a listener."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def make_run(home: Path) -> Path:
+    """A fresh private folder for sockets, in the temporary directory (socket paths must be short)."""
+    last = home / "run"
+    with contextlib.suppress(OSError):
+        shutil.rmtree(Path(last.readlink()), ignore_errors=True)
+    base = tempfile.gettempdir()
+    run = Path(tempfile.mkdtemp(prefix="inferry-", dir=base if len(base) < MAX_SOCKET_PATH else "/tmp"))  # noqa: S108
+    last.unlink(missing_ok=True)
+    last.symlink_to(run)
+    return run
+
+
+class Supervisor:
+    """The platform on one machine."""
+
+    def __init__(self, home: Path, host: str, port: int, control_port: int) -> None:
+        if host not in LOOPBACK:
+            raise InvalidInput(
+                f"Listening on {host} without TLS would send keys in the clear.",
+                help="Listen on 127.0.0.1 and put a TLS proxy in front.",
+            )
+        private_dir(home)
+        self.lock = lock(home / "lock")
+        try:
+            http = bind(host, port, "inference")
+            control = bind(host, control_port, "control")
+        except InferryError:
+            self.lock.close()
+            raise
+        self.layout = Layout(home, make_run(home))
+        for folder in (self.layout.logs, self.layout.staging, self.layout.bundles, self.layout.environments):
+            private_dir(folder)
+        if not self.layout.pepper.exists():
+            write_private(self.layout.pepper, secrets.token_bytes(32))
+        self.lifeline, self.hold = os.pipe()
+        os.set_inheritable(self.hold, False)
+        self.http, self.control = url_of(http), url_of(control)
+        variables = {k: v for k, v in os.environ.items() if carried(k)}
+        shared = {"home": str(home), "run": str(self.layout.run), "lifeline": self.lifeline}
+        self.children = [
+            Child("gateway", "inferry.compose.gateway", shared, http),
+            Child("control", "inferry.compose.control", {**shared, "http": self.http, "variables": variables}, control),
+        ]
+        self.stopping = False
+
+    def start(self) -> None:
+        """Start both processes and wait until they are ready."""
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        pipes = [self._spawn(child) for child in self.children]
+        deadline = time.monotonic() + START_S
+        for child, pipe in zip(self.children, pipes, strict=True):
+            self._await_ready(child, pipe, deadline)
+        self.addresses = {"http": self.http, "control": self.control, "pid": os.getpid()}
+        write_private(self.layout.addresses, json.dumps(self.addresses).encode())
+
+    def run(self) -> int:
+        """Keep it going until a signal comes. Returns the exit code."""
+        while not self.stopping:
+            self._reap()
+            for child in self.children:
+                if child.process is None and time.monotonic() >= child.due:
+                    os.close(self._spawn(child))
+            time.sleep(0.05)
+        return self.stop()
+
+    def stop(self) -> int:
+        """Drain the gateway, stop control, let go of the lifeline, and see that all are gone."""
+        self.layout.addresses.unlink(missing_ok=True)
+        gateway, control = self.children
+        for child in (gateway, control):
+            self._end(child, DRAIN_S if child is gateway else 10.0)
+        os.close(self.hold)
+        deadline = time.monotonic() + 5.0
+        while descendants() and time.monotonic() < deadline:
+            self._reap()
+            time.sleep(0.02)
+        for pid in descendants():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._reap()
+        shutil.rmtree(self.layout.run, ignore_errors=True)
+        (self.layout.home / "run").unlink(missing_ok=True)
+        self.lock.close()
+        return 0
+
+    def _spawn(self, child: Child) -> int:
+        """Start a child; returns the pipe on which it says that it is ready."""
+        ready, tell = os.pipe()
+        kind = GatewaySettings if child.name == "gateway" else ControlSettings
+        settings = msgspec.convert({**child.settings, "listener": child.listener.fileno(), "ready": tell}, kind)
+        log = os.open(self.layout.logs / f"{child.name}.out", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        child.started = time.monotonic()
+        child.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", child.module, msgspec.json.encode(settings).decode()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(child.listener.fileno(), self.lifeline, tell),
+        )
+        os.close(tell)
+        os.close(log)
+        return ready
+
+    def _await_ready(self, child: Child, pipe: int, deadline: float) -> None:
+        with os.fdopen(pipe, "rb", buffering=0) as reader:
+            while time.monotonic() < deadline and not self.stopping:
+                if select.select([reader], [], [], 0.1)[0]:
+                    if reader.read(6):
+                        return
+                    break
+        if self.stopping:
+            return
+        self.stop()
+        raise Unavailable(
+            f"The {child.name} process did not start.", help=f"See {self.layout.logs / child.name}.out and .log."
+        )
+
+    def _end(self, child: Child, seconds: float) -> None:
+        process = child.process
+        if process is None:
+            return
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+    def _reap(self) -> None:
+        """Take note of dead children, ours and those that were left to us."""
+        for child in self.children:
+            if child.process is not None and child.process.poll() is not None:
+                if not self.stopping:
+                    lived = time.monotonic() - child.started
+                    child.deaths = 1 if lived > 10.0 else child.deaths + 1
+                    pause = min(LAST_BACKOFF_S, 0.1 * 2 ** (child.deaths - 2)) if child.deaths > 1 else 0.0
+                    child.due = time.monotonic() + pause
+                    print(f"{child.name} died (exit {child.process.returncode}); restarting", file=sys.stderr)
+                child.process = None
+        ours = {child.process.pid for child in self.children if child.process is not None}
+        for pid in descendants(direct=True) - ours:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+    def _on_signal(self, *_: object) -> None:
+        self.stopping = True
+
+
+def carried(name: str) -> bool:
+    """Environment variables that pip's settings and children's processors need."""
+    exact = {"HOME", "PATH", "NETRC", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+    return name in exact or name.startswith(("PIP_", "UV_", "OPENBLAS_", "XDG_")) or name.lower().endswith("_proxy")
+
+
+def lock(path: Path) -> Any:
+    """Hold the home for this process. Raises Conflict when another one has it."""
+    file = path.open("a")
+    path.chmod(0o600)
+    deadline = time.monotonic() + 3.0
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                file.close()
+                raise Conflict(
+                    f"A platform runs in {path.parent} already.", help="Stop it, or choose another --home."
+                ) from error
+            time.sleep(0.05)
+        else:
+            return file
+
+
+def descendants(*, direct: bool = False) -> set[int]:
+    """All processes below this one."""
+    found: set[int] = set()
+    queue = [os.getpid()]
+    while queue:
+        parent = queue.pop()
+        with contextlib.suppress(OSError):
+            kids = {int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()}
+            found |= kids
+            if not direct:
+                queue += kids
+    return found
+
+
+def run(home: Path, host: str, port: int, control_port: int, ready_file: Path | None, json_output: bool) -> int:
+    """Start the platform and stay until it is stopped."""
+    os.umask(0o077)
+    supervisor = Supervisor(home, host, port, control_port)
+    supervisor.start()
+    if supervisor.stopping:
+        return supervisor.stop()
+    if ready_file is not None:
+        write_private(ready_file, json.dumps(supervisor.addresses).encode())
+    if json_output:
+        print(json.dumps(supervisor.addresses), flush=True)
+    else:
+        print(f"Inferry is up.\n  inference  {supervisor.http}\n  control    {supervisor.control}", flush=True)
+        print(f"  key        {supervisor.layout.admin_key}\nStop it with Ctrl-C.", flush=True)
+    return supervisor.run()

@@ -1,0 +1,161 @@
+"""Fleet: the replicas that run, as control knows them.
+
+Data flow: a spec -> backend starts it -> it answers the model's own example -> it joins the
+fleet; its death or silence -> `changed`, which wakes the reconciler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Coroutine, Hashable
+
+import msgspec
+
+from inferry.errors import InferryError, InvalidModel
+from inferry.interfaces.backend import Backend, Replica
+from inferry.policy.replicas import Failures, Running
+from inferry.types import frames
+from inferry.types.registry import RevisionConfig, Version
+from inferry.types.replicas import ReplicaSpec
+
+log = logging.getLogger(__name__)
+
+PROOF_S = 60.0
+STUCK_GRACE_S = 2.0
+HEALTHY_S = 10.0
+
+
+class Fleet:
+    """Starts, watches and stops replicas."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.replicas: dict[str, Replica] = {}
+        self.suspect: set[str] = set()
+        self.starting: Counter[Hashable] = Counter()
+        self.failures: dict[Hashable, Failures] = {}
+        self.problems: dict[Hashable, str] = {}
+        self.changed = asyncio.Event()
+        self._born: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def adopt(self) -> None:
+        """Take over what an earlier control process left running."""
+        for replica in await self.backend.adopt():
+            self._join(replica)
+
+    def running(self) -> list[Running]:
+        """For `policy.replicas`."""
+        return [Running(id, r.spec.group, id not in self.suspect) for id, r in self.replicas.items()]
+
+    def of(self, group: Hashable) -> list[Replica]:
+        """The usable replicas of a group."""
+        return [r for id, r in self.replicas.items() if r.spec.group == group and id not in self.suspect]
+
+    async def start(self, version: Version, label: str, config: RevisionConfig) -> Replica:
+        """Start one replica, prove that it answers, and take it in."""
+        spec = ReplicaSpec(
+            id=secrets.token_hex(6),
+            label=label,
+            bundle=version.bundle,
+            environment=version.manifest.environment.digest,
+            runtime=version.runtime,
+            config=config,
+        )
+        self.starting[spec.group] += 1
+        try:
+            replica = await self.backend.start(spec)
+            try:
+                await prove(replica, version, config)
+            except BaseException:
+                replica.kill()
+                raise
+        except InferryError as error:
+            self._failed(spec.group, error.message)
+            raise
+        finally:
+            self.starting[spec.group] -= 1
+        self._join(replica)
+        return replica
+
+    def start_soon(self, version: Version, label: str, config: RevisionConfig) -> None:
+        """Start one replica in the background; a failure is counted and logged."""
+
+        async def run() -> None:
+            try:
+                await self.start(version, label, config)
+            except InferryError as error:
+                log.warning("a replica of %s did not start: %s", label, error.sentence())
+
+        self._spawn(run())
+
+    async def stop(self, id: str) -> None:
+        """Let a replica finish and exit."""
+        replica = self.replicas.pop(id, None)
+        if replica is not None:
+            if id in self.suspect:
+                self.suspect.discard(id)
+                replica.kill()
+            else:
+                await replica.stop()
+
+    def stuck(self, id: str) -> None:
+        """The gateway waited for a replica in vain: replace it, and end it unless it speaks soon."""
+        if id in self.replicas and id not in self.suspect:
+            self.suspect.add(id)
+            self.changed.set()
+            self._spawn(self._recheck(id))
+
+    async def _recheck(self, id: str) -> None:
+        replica = self.replicas[id]
+        if await replica.alive(STUCK_GRACE_S):
+            self.suspect.discard(id)
+            self.changed.set()
+        else:
+            log.warning("replica %s of %s does not answer: killed", id, replica.spec.label)
+            replica.kill()
+
+    def _join(self, replica: Replica) -> None:
+        self.replicas[replica.spec.id] = replica
+        self._born[replica.spec.id] = time.monotonic()
+        self.problems.pop(replica.spec.group, None)
+        replica.gone.add_done_callback(lambda gone: self._lost(replica, gone.result()))
+        self.changed.set()
+
+    def _lost(self, replica: Replica, why: str) -> None:
+        id = replica.spec.id
+        born = self._born.pop(id, 0.0)
+        self.suspect.discard(id)
+        if self.replicas.pop(id, None) is None:
+            return
+        log.warning("replica %s of %s died (%s)", id, replica.spec.label, why)
+        if time.monotonic() - born > HEALTHY_S:
+            self.failures.pop(replica.spec.group, None)
+        self._failed(replica.spec.group, f"A replica died ({why}).")
+        self.changed.set()
+
+    def _failed(self, group: Hashable, why: str) -> None:
+        count = self.failures.get(group, Failures()).deaths + 1
+        self.failures[group] = Failures(count, time.monotonic())
+        self.problems[group] = why
+        self.changed.set()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def prove(replica: Replica, version: Version, config: RevisionConfig) -> None:
+    """Ask for the model's own example; raise InvalidModel when the answer is not a prediction."""
+    example = version.manifest.inspection.example
+    if example is None:
+        return
+    body = msgspec.json.encode(example)
+    reply = await replica.ask(frames.DOOR_PLAIN, version.model.encode(), body, max(PROOF_S, config.timeout_s))
+    if reply.status != 200:
+        raise InvalidModel("The model loaded but did not answer its own example.", help="See inferry logs NAME.")

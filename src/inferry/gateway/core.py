@@ -1,0 +1,351 @@
+"""Core: from a request's head and body to the replica that answers it, and back.
+
+Data flow: submit -> key check -> `policy.route` over the live table -> a link, or held until
+one is there -> on_reply -> metrics -> the connection that asked. The table is swapped in one
+call; links whose replica is still listed are kept, the others finish what they have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from inferry.errors import DeadlineExceeded, Forbidden, InferryError, NotFound, Overloaded, Unavailable
+from inferry.gateway.head import Head
+from inferry.gateway.link import Link
+from inferry.policy import route
+from inferry.security.keys import KeyRing, may
+from inferry.telemetry.metrics import Metrics, Series
+from inferry.types import frames
+from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable
+
+MAX_HELD = 1024
+MAX_INFLIGHT = 4096
+MAX_TIMEOUT_S = 3600.0
+TICK_S = 0.05
+RECONNECT_S = 0.02
+
+DOOR_NAMES = {frames.DOOR_OIP: "oip", frames.DOOR_PLAIN: "plain"}
+
+
+class Asker(Protocol):
+    """Who waits for an answer: an HTTP connection, or the ASGI app."""
+
+    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
+        """Deliver a replica's reply."""
+        ...
+
+    def refuse(self, head: Head, error: InferryError) -> None:
+        """Deliver an error of the gateway's own."""
+        ...
+
+
+class Pending:
+    """One request under way. Times are CLOCK_MONOTONIC microseconds."""
+
+    __slots__ = ("asker", "body", "deadline", "endpoint", "head", "id", "link", "revision", "start")
+
+    def __init__(
+        self, asker: Asker, head: Head, body: bytes, endpoint: LiveEndpoint, start: int, deadline: int
+    ) -> None:
+        self.asker = asker
+        self.head = head
+        self.body = body
+        self.endpoint = endpoint
+        self.start = start
+        self.deadline = deadline
+        self.id = 0
+        self.link: Link | None = None
+        self.revision: LiveRevision | None = None
+
+
+class LiveRevision:
+    """A revision with its links, its constant response headers and its metrics."""
+
+    def __init__(self, plan: RevisionRoute, links: list[Link], series: dict[int, Series]) -> None:
+        self.plan = plan
+        self.links = links
+        self.series = series
+        self.version = str(plan.version).encode()
+        self.headers = b"inferry-version: %d\r\ninferry-revision: %d\r\n" % (plan.version, plan.number)
+
+
+class LiveEndpoint:
+    """An endpoint with its live revisions and the requests held until a replica is there."""
+
+    def __init__(self, plan: EndpointRoute, revisions: list[LiveRevision], held: deque[Pending]) -> None:
+        self.plan = plan
+        self.revisions = revisions
+        self.weights = [revision.plan.weight for revision in revisions]
+        self.held = held
+        self.by_version = {revision.version: revision for revision in revisions}
+
+    def choose(self, version: bytes, place: int) -> LiveRevision | None:
+        """The revision for a request: the version asked for, or the owner of `place`."""
+        if version:
+            return self.by_version.get(version)
+        if len(self.revisions) == 1:
+            return self.revisions[0]
+        return self.revisions[route.choose_revision(self.weights, place)]
+
+
+class Core:
+    """The gateway's state: one table, the links, the held requests."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make_ring: Callable[[RoutingTable], KeyRing],
+        metrics: Metrics,
+        on_stuck: Callable[[str], None],
+    ) -> None:
+        self.loop = loop
+        self.metrics = metrics
+        self.table = RoutingTable()
+        self.endpoints: dict[bytes, LiveEndpoint] = {}
+        self.links: dict[str, Link] = {}
+        self.leaving: set[Link] = set()
+        self.inflight = 0
+        self._make_ring = make_ring
+        self._on_stuck = on_stuck
+        self.ring = make_ring(self.table)
+        self._ticking = False
+        self._counter = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # the table
+
+    def apply(self, table: RoutingTable) -> None:
+        """Swap in a new table."""
+        held = {name: endpoint.held for name, endpoint in self.endpoints.items()}
+        ring = self._make_ring(table)
+        wanted = {r.id: r.socket for e in table.endpoints.values() for v in e.revisions for r in v.replicas}
+        for replica, path in wanted.items():
+            if replica not in self.links:
+                self._open(replica, path)
+        endpoints = {}
+        for name, plan in table.endpoints.items():
+            revisions = [self._live(plan, revision) for revision in plan.revisions]
+            endpoints[name.encode()] = LiveEndpoint(plan, revisions, held.pop(name.encode(), deque()))
+        self.table, self.ring, self.endpoints = table, ring, endpoints
+        for replica in set(self.links) - set(wanted):
+            link = self.links.pop(replica)
+            self.leaving.add(link)
+            link.retire()
+        for gone, orphans in held.items():
+            for pending in orphans:
+                self._finish(pending, no_endpoint(gone))
+        for endpoint in endpoints.values():
+            self._flush(endpoint)
+
+    def _live(self, endpoint: EndpointRoute, plan: RevisionRoute) -> LiveRevision:
+        series = {
+            door: self.metrics.get(
+                (
+                    ("endpoint", endpoint.name),
+                    ("model", f"{endpoint.model}:{plan.version}"),
+                    ("revision", str(plan.number)),
+                    ("door", name),
+                )
+            )
+            for door, name in DOOR_NAMES.items()
+        }
+        return LiveRevision(plan, [self.links[replica.id] for replica in plan.replicas], series)
+
+    def _open(self, replica: str, path: str) -> None:
+        link = self.links[replica] = Link(self, replica, path)
+        task = self.loop.create_task(self._connect(link))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, link: Link) -> None:
+        """Until it works, or the table no longer lists the replica."""
+        while self.links.get(link.replica) is link and not link.ready:
+            try:
+                await link.connect(self.loop)
+            except OSError:
+                await asyncio.sleep(RECONNECT_S)
+        self.on_recovered()
+
+    # requests
+
+    def submit(self, asker: Asker, head: Head, body: bytes) -> Pending | None:
+        """Take a request; its answer comes through the asker, perhaps before this returns."""
+        now = time.monotonic_ns() // 1000
+        endpoint = self.endpoints.get(head.endpoint)
+        try:
+            key = self.ring.check(head.authorization, time.time())
+            if not may(key, "predict", head.endpoint.decode("latin-1")):
+                raise Forbidden(
+                    "This key may not call this endpoint.", help="Ask for a key with the role invoker for it."
+                )
+            if endpoint is None:
+                raise no_endpoint(head.endpoint)
+            revision = endpoint.choose(head.version, self._place(endpoint))
+            if revision is None:
+                raise no_version(endpoint, head.version)
+            if self.inflight >= MAX_INFLIGHT:
+                raise Overloaded("Too many requests are waiting.", help="Retry after a pause.", retry_after=1.0)
+        except InferryError as error:
+            self._count(endpoint, head, error.status)
+            asker.refuse(head, error)
+            return None
+        timeout = min(head.timeout or revision.plan.timeout_s, MAX_TIMEOUT_S)
+        pending = Pending(asker, head, body, endpoint, now, now + int(timeout * 1e6))
+        pending.revision = revision
+        self.inflight += 1
+        self._dispatch(pending)
+        if not self._ticking:
+            self._ticking = True
+            self.loop.call_later(TICK_S, self._tick)
+        return pending
+
+    def _place(self, endpoint: LiveEndpoint) -> int:
+        if len(endpoint.revisions) == 1:
+            return 0
+        self._counter += 1
+        return route.bucket(endpoint.plan.name.encode(), self._counter.to_bytes(8, "little"))
+
+    def _dispatch(self, pending: Pending) -> None:
+        assert pending.revision is not None
+        links = pending.revision.links
+        if len(links) == 1:
+            link = links[0]
+            if link.ready and not link.suspect:
+                link.send(pending)
+                return
+        else:
+            usable = [link for link in links if link.ready]
+            place = route.choose_replica([len(link.inflight) for link in usable], [link.suspect for link in usable])
+            if place is not None:
+                usable[place].send(pending)
+                return
+        held = pending.endpoint.held
+        if len(held) >= MAX_HELD:
+            error = Unavailable("The endpoint is starting and too many wait.", help="Retry.", retry_after=1.0)
+            self._finish(pending, error)
+        else:
+            pending.link = None
+            held.append(pending)
+
+    def _flush(self, endpoint: LiveEndpoint) -> None:
+        """Send held requests again: a replica came, or the table changed."""
+        waiting = list(endpoint.held)
+        endpoint.held.clear()
+        for pending in waiting:
+            pending.endpoint = endpoint
+            revision = endpoint.choose(pending.head.version, self._place(endpoint))
+            if revision is None:
+                self._finish(pending, no_version(endpoint, pending.head.version))
+                continue
+            pending.revision = revision
+            self._dispatch(pending)
+
+    def cancel(self, pending: Pending) -> None:
+        """The asker is gone."""
+        if pending.link is not None:
+            if pending.link.inflight.get(pending.id) is pending:
+                pending.link.forget(pending)
+                self.inflight -= 1
+        elif pending in pending.endpoint.held:
+            pending.endpoint.held.remove(pending)
+            self.inflight -= 1
+
+    # answers
+
+    def on_reply(self, pending: Pending, reply: frames.Reply) -> None:
+        """Count and deliver."""
+        self.inflight -= 1
+        revision = pending.revision
+        assert revision is not None
+        series = revision.series[pending.head.door]
+        spent = time.monotonic_ns() // 1000 - pending.start
+        series.observe(reply.status, spent, reply.queue_us, reply.predict_us, reply.batch, reply.rows)
+        pending.asker.answer(pending.head, revision, reply)
+
+    def on_lost(self, link: Link, untouched: list[Pending], begun: list[Pending]) -> None:
+        """A replica died: what it never touched goes elsewhere, what it had begun fails."""
+        if self.links.get(link.replica) is link:
+            self._open(link.replica, link.path)
+            fresh = self.links[link.replica]
+            for endpoint in self.endpoints.values():
+                for revision in endpoint.revisions:
+                    revision.links = [fresh if old is link else old for old in revision.links]
+        for pending in begun:
+            self._finish(
+                pending, Unavailable("The replica died while it computed this request.", help="Retry.", retry_after=1.0)
+            )
+        for pending in untouched:
+            known = self.endpoints.get(pending.head.endpoint)
+            if known is None:
+                self._finish(pending, no_endpoint(pending.head.endpoint))
+                continue
+            pending.endpoint = known
+            pending.link = None
+            known.held.append(pending)
+        self.on_recovered()
+
+    def on_recovered(self) -> None:
+        """A replica can take requests: send what is held."""
+        for endpoint in self.endpoints.values():
+            if endpoint.held:
+                self._flush(endpoint)
+
+    def _finish(self, pending: Pending, error: InferryError) -> None:
+        self.inflight -= 1
+        self._count(pending.endpoint, pending.head, error.status)
+        pending.asker.refuse(pending.head, error)
+
+    def _count(self, endpoint: LiveEndpoint | None, head: Head, status: int) -> None:
+        if endpoint is not None and endpoint.revisions:
+            series = endpoint.revisions[-1].series[head.door]
+        else:
+            series = self.metrics.get((("endpoint", ""), ("door", DOOR_NAMES[head.door])))
+        series.statuses[status] = series.statuses.get(status, 0) + 1
+
+    def _tick(self) -> None:
+        """Refuse what is past its deadline. Runs only while something is under way."""
+        now = time.monotonic_ns() // 1000
+        self.leaving = {link for link in self.leaving if link.inflight}
+        for link in (*self.links.values(), *self.leaving):
+            late = [pending for pending in link.inflight.values() if pending.deadline <= now]
+            if late and not link.suspect:
+                link.suspect = True
+                self._on_stuck(link.replica)
+            for pending in late:
+                link.forget(pending)
+                self._finish(pending, too_late(pending))
+        for endpoint in self.endpoints.values():
+            for pending in [pending for pending in endpoint.held if pending.deadline <= now]:
+                endpoint.held.remove(pending)
+                self._finish(pending, too_late(pending))
+        self._ticking = self.inflight > 0
+        if self._ticking:
+            self.loop.call_later(TICK_S, self._tick)
+
+
+def too_late(pending: Pending) -> DeadlineExceeded:
+    """The error of a request whose time is over."""
+    waited = (pending.deadline - pending.start) / 1e6
+    what = "No replica was ready" if pending.link is None else "The model did not answer"
+    return DeadlineExceeded(
+        f"{what} within {waited:g} s.", help="Send fewer rows, or allow more time with the header inferry-timeout."
+    )
+
+
+def no_endpoint(name: bytes) -> NotFound:
+    """The error for a name that nobody serves."""
+    shown = ascii(name.decode("latin-1")[:64])
+    return NotFound(f"There is no endpoint {shown}.", help="List them with: inferry endpoints")
+
+
+def no_version(endpoint: LiveEndpoint, version: bytes) -> NotFound:
+    """The error for a version that the endpoint does not serve now."""
+    shown = ascii(version.decode("latin-1")[:16])
+    serving = ", ".join(sorted(known.decode() for known in endpoint.by_version))
+    return NotFound(
+        f"Endpoint {endpoint.plan.name!r} does not serve version {shown}.", help=f"It serves version {serving}."
+    )

@@ -1,0 +1,193 @@
+"""Head: the first lines of an HTTP request, parsed once and remembered.
+
+Data flow: bytes up to the blank line -> cache -> Head. A client that sends the same kind of
+request over a connection sends the same head each time, so most requests cost one dict lookup.
+Only inference with a plain Content-Length is `fast`; everything else (other routes, chunked
+bodies, Expect, upgrades) goes to the ordinary ASGI app on the same connection.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+from inferry.errors import InferryError, InvalidInput, TooLarge, UnsupportedMedia
+from inferry.types import frames
+
+MAX_HEAD = 64 << 10
+MAX_CACHED_HEAD = 4 << 10
+MAX_CACHED = 4096
+MAX_HEADERS = 256
+
+OIP_PATH = re.compile(rb"/v2/models/([^/?]+)(?:/versions/([^/?]+))?/infer(?:\?.*)?")
+PLAIN_PATH = re.compile(rb"/predict/([^/?]+)(?:\?.*)?")
+DIGITS = re.compile(rb"[0-9]{1,15}")
+TIMEOUT = re.compile(rb"[0-9]{1,6}(?:\.[0-9]{1,6})?")
+
+
+class Head:
+    """What the hot path needs of a request's head."""
+
+    __slots__ = (
+        "authorization", "door", "endpoint", "fast", "flags", "json_size",
+        "keep_alive", "length", "timeout", "version",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.fast = False
+        self.door = 0
+        self.endpoint = b""
+        self.version = b""
+        self.authorization = b""
+        self.length = 0
+        self.json_size = 0
+        self.flags = 0
+        self.timeout = 0.0
+        self.keep_alive = True
+
+
+class BadHead(Exception):
+    """A head that must be refused and the connection closed; `door` chooses the form of the answer."""
+
+    def __init__(self, error: InferryError, door: int = frames.DOOR_PLAIN) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.door = door
+
+
+class _Collector:
+    """Callbacks of httptools: method, target and headers of one head."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+
+class Heads:
+    """The parser with its bounded memory."""
+
+    def __init__(self, max_body: int) -> None:
+        self.max_body = max_body
+        self._known: dict[bytes, Head] = {}
+
+    def get(self, data: bytes) -> Head:
+        """The Head of `data`, which ends with the blank line. Raises BadHead."""
+        head = self._known.get(data)
+        if head is None:
+            head = self._parse(data)
+            if head.fast and len(data) <= MAX_CACHED_HEAD:
+                if len(self._known) >= MAX_CACHED:
+                    self._known.clear()
+                self._known[data] = head
+        return head
+
+    def _parse(self, data: bytes) -> Head:
+        collector = _Collector()
+        parser = httptools.HttpRequestParser(collector)
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return Head()
+        except httptools.HttpParserError as error:
+            raise BadHead(
+                InvalidInput("The request is not valid HTTP.", help="Check the request line and headers.")
+            ) from error
+        head = self.build(parser.get_method(), collector.url, collector.headers)
+        head.keep_alive = parser.get_http_version() == "1.1" and parser.should_keep_alive()
+        return head
+
+    def build(self, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> Head:
+        """The Head of a parsed request; `endpoint` is empty unless it is a prediction. Raises BadHead."""
+        head = Head()
+        match = OIP_PATH.fullmatch(url)
+        head.door = frames.DOOR_OIP if match or url.startswith(b"/v2") else frames.DOOR_PLAIN
+        self._read_headers(head, headers)
+        match = match or PLAIN_PATH.fullmatch(url)
+        if match is None or method != b"POST":
+            head.fast = False
+            return head
+        head.endpoint = unquote_to_bytes(match.group(1))[:64]
+        if head.door == frames.DOOR_OIP:
+            head.version = unquote_to_bytes(match.group(2) or b"")[:16]
+        return head
+
+    def _read_headers(self, head: Head, headers: list[tuple[bytes, bytes]]) -> None:
+        """Fill `head`; sets `fast` when the body has a plain length."""
+        length, plain = self._read_framing(head, headers)
+        for name, value in headers:
+            if name == b"authorization":
+                head.authorization = value
+            elif name == b"inference-header-content-length":
+                head.json_size = self._number(name, value, head.door)
+            elif name == b"content-encoding":
+                head.flags = self._encoding(value, head.door)
+            elif name == b"inferry-timeout":
+                head.timeout = self._timeout(value, head.door)
+        head.fast = length is not None and plain
+
+    def _read_framing(self, head: Head, headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, bool]:
+        """The body's length, and whether nothing but it frames the body."""
+        if len(headers) > MAX_HEADERS:
+            raise BadHead(InvalidInput(f"The request has over {MAX_HEADERS} headers.", help="Send fewer."), head.door)
+        length: bytes | None = None
+        slow = chunked = False
+        for name, value in headers:
+            if name == b"content-length":
+                if length is not None and length != value:
+                    raise BadHead(InvalidInput("Two different Content-Length headers.", help="Send one."), head.door)
+                length = value
+            elif name == b"transfer-encoding":
+                chunked = True
+            elif name in (b"expect", b"upgrade"):
+                slow = True
+        if chunked and length is not None:
+            raise BadHead(
+                InvalidInput("Both Content-Length and Transfer-Encoding were sent.", help="Send one of them."),
+                head.door,
+            )
+        if length is not None:
+            head.length = self._number(b"content-length", length, head.door)
+            if head.length > self.max_body:
+                raise BadHead(
+                    TooLarge(
+                        f"The body of {head.length} bytes is over the limit of {self.max_body}.",
+                        help="Send fewer rows in a request, or binary tensors.",
+                    ),
+                    head.door,
+                )
+        return length, not chunked and not slow
+
+    def _number(self, name: bytes, value: bytes, door: int) -> int:
+        if not DIGITS.fullmatch(value):
+            raise BadHead(
+                InvalidInput(f"The header {name.decode()} must be a whole number.", help="Send its size in bytes."),
+                door,
+            )
+        return int(value)
+
+    def _timeout(self, value: bytes, door: int) -> float:
+        if not TIMEOUT.fullmatch(value) or float(value) <= 0:
+            raise BadHead(
+                InvalidInput(
+                    "The header inferry-timeout must be a number of seconds.", help="For example: inferry-timeout: 2.5"
+                ),
+                door,
+            )
+        return float(value)
+
+    def _encoding(self, value: bytes, door: int) -> int:
+        kinds = {b"identity": 0, b"gzip": frames.FLAG_GZIP, b"deflate": frames.FLAG_DEFLATE}
+        kind = kinds.get(value.strip().lower())
+        if kind is None:
+            raise BadHead(
+                UnsupportedMedia("This Content-Encoding is not supported.", help="Use gzip, deflate or none."), door
+            )
+        return kind

@@ -1,0 +1,308 @@
+"""HTTP connection: complete inference requests on the hot path, all else through uvicorn.
+
+Data flow: bytes -> Head (cached) -> `fast`: body -> core -> one write back;
+otherwise the bytes go to uvicorn's own protocol and an ASGI app, on the same connection, until
+that request is answered. One request at a time is under way on a connection; what a client
+pipelines behind it waits in the buffer, and reading pauses when that grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from inferry.errors import HeadersTooLarge, InferryError, InvalidInput, RequestTimeout
+from inferry.gateway.core import Core, LiveRevision, Pending
+from inferry.gateway.head import MAX_HEAD, BadHead, Head, Heads
+from inferry.types import frames
+
+PIPELINE_LIMIT = 64 << 10
+
+CONTENT = {
+    frames.CONTENT_JSON: b"content-type: application/json\r\n",
+    frames.CONTENT_BINARY: b"content-type: application/octet-stream\r\n",
+}
+
+
+class Services:
+    """What every connection shares: the core, the head cache, error forms and time limits."""
+
+    def __init__(
+        self,
+        core: Core,
+        heads: Heads,
+        forms: Mapping[int, Callable[[InferryError], bytes]],
+        head_timeout_s: float,
+        body_timeout_s: float,
+    ) -> None:
+        self.core = core
+        self.heads = heads
+        self.forms = forms
+        self.head_timeout_s = head_timeout_s
+        self.body_timeout_s = body_timeout_s
+        self.connections: set[GatewayProtocol] = set()
+        self._stamp: list[tuple[bytes, bytes]] = []
+        self._date = b""
+
+    def date(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The default headers of uvicorn (Date, renewed each second) as one line."""
+        if headers is not self._stamp:
+            self._stamp = headers
+            self._date = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        return self._date
+
+
+def protocol_class(services: Services) -> type[asyncio.Protocol]:
+    """The class that uvicorn makes one of for each connection."""
+
+    class Bound(GatewayProtocol):
+        shared = services
+
+    return Bound
+
+
+class GatewayProtocol(HttpToolsProtocol):
+    """One client connection."""
+
+    shared: Services
+
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
+        super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)
+        self.active = True
+        self._buffer = bytearray()
+        self._head: Head | None = None
+        self._pending: Pending | None = None
+        self._busy = False
+        self._slow = False
+        self._slow_message = False
+        self._paused = False
+        self._draining = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # reading
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client."""
+        super().connection_made(transport)
+        self.shared.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        self.active = True
+        if self._slow:
+            super().data_received(data)
+            return
+        if self._buffer or self._busy:
+            self._buffer += data
+            if self._busy:
+                if len(self._buffer) > PIPELINE_LIMIT and not self._paused:
+                    self._paused = True
+                    self.transport.pause_reading()
+                return
+            self._advance(self._buffer)
+            return
+        self._advance(data)
+
+    def _advance(self, data: bytes | bytearray) -> None:
+        """Handle as much of `data` as is complete; keep the rest."""
+        head = self._head
+        if head is None:
+            end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
+            if end < 0:
+                self._keep(data)
+                if len(data) >= MAX_HEAD:
+                    self._reject(HeadersTooLarge(f"The request's head is over {MAX_HEAD} bytes.", help="Send less."))
+                elif data:
+                    self._arm(self.shared.head_timeout_s)
+                return
+            self._disarm()
+            try:
+                head = self.shared.heads.get(bytes(data[: end + 4]))
+            except BadHead as bad:
+                self._reject(bad.error, bad.door)
+                return
+            if not head.fast:
+                self._hand_over(data)
+                return
+            del_to = end + 4
+            if len(data) - del_to < head.length:
+                self._head = head
+                self._keep(data[del_to:])
+                self._arm(self.shared.body_timeout_s)
+                return
+        else:
+            del_to = 0
+            if len(data) < head.length:
+                return
+            self._disarm()
+            self._head = None
+        stop = del_to + head.length
+        body = bytes(data[del_to:stop])
+        self._keep(data[stop:] if len(data) > stop else b"")
+        self._busy = True
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+        self._pending = self.shared.core.submit(self, head, body)
+
+    def _keep(self, rest: bytes | bytearray) -> None:
+        if rest is self._buffer:
+            return
+        self._buffer = bytearray(rest) if rest else bytearray()
+
+    def _hand_over(self, data: bytes | bytearray) -> None:
+        """Let uvicorn handle this request."""
+        self._slow = True
+        rest = bytes(data)
+        self._buffer = bytearray()
+        self._arm(self.shared.body_timeout_s)
+        super().data_received(rest)
+
+    # answers (core.Asker)
+
+    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
+        """Write a replica's reply."""
+        extra = revision.headers
+        if reply.json_size:
+            extra += b"inference-header-content-length: %d\r\n" % reply.json_size
+        self._write(head, reply.status, CONTENT[reply.content], extra, reply.body)
+
+    def refuse(self, head: Head, error: InferryError) -> None:
+        """Write an error of the gateway's own."""
+        body = self.shared.forms[head.door](error)
+        self._write(head, error.status, CONTENT[frames.CONTENT_JSON], error_headers(error), body)
+
+    def _write(self, head: Head, status: int, content: bytes, extra: bytes, body: bytes) -> None:
+        self._pending = None
+        self._busy = False
+        transport = self.transport
+        if transport.is_closing():
+            return
+        keep = head.keep_alive and not self._draining
+        lines = b"".join(
+            (
+                STATUS_LINE[status],
+                self.shared.date(self.server_state.default_headers),
+                content,
+                extra,
+                b"content-length: %d\r\n\r\n" % len(body)
+                if keep
+                else b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body),
+            )
+        )
+        if len(body) < PIPELINE_LIMIT:
+            transport.write(lines + body)
+        else:
+            transport.writelines((lines, body))
+        self.server_state.total_requests += 1
+        if not keep:
+            transport.close()
+            return
+        if self._paused:
+            self._paused = False
+            transport.resume_reading()
+        if self._buffer:
+            self.loop.call_soon(self._resume)
+
+    def _resume(self) -> None:
+        """Go on with what the client sent behind the answered request."""
+        if not self._busy and not self._slow and not self.transport.is_closing():
+            self._advance(self._buffer)
+
+    def _reject(self, error: InferryError, door: int = frames.DOOR_PLAIN) -> None:
+        """Answer a request that cannot be read on, and hang up."""
+        self._disarm()
+        if self.transport.is_closing():
+            return
+        body = self.shared.forms[door](error)
+        self.transport.write(
+            STATUS_LINE[error.status]
+            + self.shared.date(self.server_state.default_headers)
+            + CONTENT[frames.CONTENT_JSON]
+            + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+            + body
+        )
+        self.transport.close()
+
+    # time limits
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(seconds, self._too_slow)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        if self._slow and self.cycle is not None and not self.cycle.more_body:
+            return
+        door = self._head.door if self._head is not None else frames.DOOR_PLAIN
+        self._reject(
+            RequestTimeout("The request did not arrive in time.", help="Send it faster, or in smaller parts."), door
+        )
+
+    def sweep(self) -> None:
+        """Called now and then: hang up when nothing happened since the last call."""
+        if not self.active and not self._busy and not self._slow:
+            self.transport.close()
+        self.active = False
+
+    # uvicorn's side of the connection
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our sentence, not uvicorn's
+        """The slow path met bytes that are no HTTP."""
+        self._reject(InvalidInput("The request is not valid HTTP.", help="Check the request line, headers and chunks."))
+
+    def on_message_begin(self) -> None:
+        """A request begins on the slow path."""
+        self._slow_message = True
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """A request on the slow path is all here."""
+        super().on_message_complete()
+        self._slow_message = False
+        self._disarm()
+        self._maybe_take_back()
+
+    def on_response_complete(self) -> None:
+        """A request on the slow path is answered."""
+        super().on_response_complete()
+        self._maybe_take_back()
+
+    def _maybe_take_back(self) -> None:
+        if self._slow and not self._slow_message and not self.pipeline and self.cycle.response_complete:
+            self._slow = False
+
+    def shutdown(self) -> None:
+        """The server drains: close when idle, else after the answer under way."""
+        self._draining = True
+        if self._slow:
+            super().shutdown()
+        elif not self._busy and self._head is None and not self._buffer:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone: drop its work."""
+        self._disarm()
+        self.shared.connections.discard(self)
+        if self._pending is not None:
+            self.shared.core.cancel(self._pending)
+            self._pending = None
+        super().connection_lost(exc)
+
+
+def error_headers(error: InferryError) -> bytes:
+    """Headers that go with an error."""
+    if error.status == 401:
+        return b"www-authenticate: Bearer\r\n"
+    if error.retry_after is not None:
+        return b"retry-after: %d\r\n" % max(1, round(error.retry_after))
+    return b""

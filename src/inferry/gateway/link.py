@@ -1,0 +1,150 @@
+"""Link: the gateway's connection to one replica.
+
+Data flow: pending requests -> frames on one multiplexed unix stream -> replies matched by id.
+With the first byte goes a page of memory in which the replica notes the highest id it has
+begun; when the replica dies the page says which requests it never touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import os
+import socket
+import struct
+from typing import TYPE_CHECKING, Protocol, cast
+
+from inferry.types import frames
+
+if TYPE_CHECKING:
+    from inferry.gateway.core import Pending
+
+JOIN_LIMIT = 1 << 16
+REPLY_HEAD = frames.REPLY.size
+
+
+class Owner(Protocol):
+    """What a link tells the gateway's core."""
+
+    def on_reply(self, pending: Pending, reply: frames.Reply) -> None:
+        """An answer came."""
+        ...
+
+    def on_recovered(self) -> None:
+        """A silent replica speaks again."""
+        ...
+
+    def on_lost(self, link: Link, untouched: list[Pending], begun: list[Pending]) -> None:
+        """The replica is gone; the requests it held, by whether the model had begun them."""
+        ...
+
+
+class Link(asyncio.Protocol):
+    """One replica's stream."""
+
+    def __init__(self, owner: Owner, replica: str, path: str) -> None:
+        self.owner = owner
+        self.replica = replica
+        self.path = path
+        self.transport: asyncio.Transport | None = None
+        self.inflight: dict[int, Pending] = {}
+        self.suspect = False
+        self.retired = False
+        self._inbox = bytearray()
+        self._next = 0
+        self._page: mmap.mmap | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests may be sent."""
+        return self.transport is not None and not self.retired
+
+    async def connect(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Connect and greet. Raises OSError when nobody listens."""
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.setblocking(False)
+            sock.connect(self.path)
+            descriptor = os.memfd_create("inferry-begun")
+            try:
+                os.ftruncate(descriptor, 8)
+                self._page = mmap.mmap(descriptor, 8)
+                socket.send_fds(sock, [b"W"], [descriptor])
+            finally:
+                os.close(descriptor)
+            await loop.create_unix_connection(lambda: self, sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ready for requests."""
+        self.transport = cast("asyncio.Transport", transport)
+
+    def send(self, pending: Pending) -> None:
+        """Send one request and remember it."""
+        assert self.transport is not None
+        assert pending.revision is not None
+        self._next += 1
+        pending.id = self._next
+        pending.link = self
+        self.inflight[self._next] = pending
+        head = pending.head
+        version = pending.revision.version
+        target = bytes((len(head.endpoint), len(version))) + head.endpoint + version
+        body = pending.body
+        frame = frames.REQUEST.pack(
+            frames.REQUEST.size - 4 + len(target) + len(body),
+            self._next, frames.INFER, head.door, head.flags, head.json_size, pending.deadline,
+        )  # fmt: skip
+        if len(body) < JOIN_LIMIT:
+            self.transport.write(b"".join((frame, target, body)))
+        else:
+            self.transport.writelines((frame, target, body))
+
+    def data_received(self, data: bytes) -> None:
+        """Hand every complete reply to the core."""
+        if self.suspect:
+            self.suspect = False
+            self.owner.on_recovered()
+        inbox = self._inbox
+        inbox += data
+        for reply in frames.split_replies(inbox):
+            pending = self.inflight.pop(reply.id, None)
+            if pending is not None:
+                self.owner.on_reply(pending, reply)
+        if self.retired and not self.inflight:
+            self.close()
+
+    def forget(self, pending: Pending) -> None:
+        """Stop waiting for an answer (deadline over, client gone)."""
+        self.inflight.pop(pending.id, None)
+        if self.retired and not self.inflight:
+            self.close()
+
+    def retire(self) -> None:
+        """Take no more requests; hang up when the last answer is in."""
+        self.retired = True
+        if not self.inflight:
+            self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio.Protocol
+        """Sort what was in flight by whether the model had begun it."""
+        self.transport = None
+        begun = 0
+        if self._page is not None:
+            (begun,) = struct.unpack_from("<Q", self._page, 0)
+            self._page.close()
+            self._page = None
+        waiting = list(self.inflight.items())
+        self.inflight.clear()
+        self.owner.on_lost(
+            self,
+            [pending for number, pending in waiting if number > begun],
+            [pending for number, pending in waiting if number <= begun],
+        )

@@ -1,0 +1,56 @@
+"""Backend: where replicas run. Control speaks to it, the gateway only to the sockets it yields."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from inferry.types.frames import Reply
+from inferry.types.replicas import InspectTask, ReplicaSpec, ReplicaStatus
+from inferry.types.signature import Inspection
+
+
+class Replica(Protocol):
+    """A running copy that has loaded its model. `gone` is done, with the reason, once it died."""
+
+    spec: ReplicaSpec
+    socket: str
+    status: ReplicaStatus
+    gone: asyncio.Future[str]
+
+    async def ask(self, door: int, name: bytes, body: bytes, timeout: float) -> Reply:
+        """Send one prediction the way the gateway does. Raises DeadlineExceeded or Unavailable."""
+        ...
+
+    async def alive(self, timeout: float) -> bool:
+        """Whether it answers a status request in time."""
+        ...
+
+    async def stop(self) -> None:
+        """Ask it to finish what it has and exit."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+
+class Backend(Protocol):
+    """Starts replicas and inspections."""
+
+    async def start(self, spec: ReplicaSpec) -> Replica:
+        """Start a copy and wait until its model is loaded. Raises InvalidModel with the reason when it dies."""
+        ...
+
+    async def adopt(self) -> Sequence[Replica]:
+        """Replicas that an earlier control process left running."""
+        ...
+
+    async def inspect(self, task: InspectTask, environment: str) -> Inspection:
+        """Load and describe a model in the sandbox. Raises InvalidModel with the reason."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; replicas go on."""
+        ...

@@ -1,0 +1,75 @@
+"""Which replicas to start and which to stop, from what is wanted and what runs. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from typing import NamedTuple
+
+FIRST_DELAY_S = 0.2
+LAST_DELAY_S = 30.0
+
+
+class Running(NamedTuple):
+    """A replica: `usable` is False when it is silent past a deadline."""
+
+    id: str
+    group: Hashable
+    usable: bool
+
+
+class Failures(NamedTuple):
+    """Deaths of a group's replicas in a row, and when the last one was (seconds)."""
+
+    deaths: int = 0
+    last: float = 0.0
+
+
+class Plan(NamedTuple):
+    """Groups to start one replica of (repeated for more), replicas to stop, and when to look again."""
+
+    start: list[Hashable]
+    stop: list[str]
+    wake: float | None
+
+
+def delay(failures: int) -> float:
+    """Seconds to wait before the next start: none after a first death, then doubling to half a minute."""
+    if failures <= 1:
+        return 0.0
+    return float(min(LAST_DELAY_S, FIRST_DELAY_S * 2 ** (failures - 2)))
+
+
+def plan(
+    wanted: Mapping[Hashable, int],
+    running: Iterable[Running],
+    starting: Mapping[Hashable, int],
+    failures: Mapping[Hashable, Failures],
+    now: float,
+) -> Plan:
+    """Start what is missing (after its back-off), stop what is over, silent ones first."""
+    ranked = sorted(running, key=lambda replica: not replica.usable)
+    have = Counter(replica.group for replica in ranked if replica.usable)
+    total = Counter(replica.group for replica in ranked)
+    stop = []
+    for replica in ranked:
+        surplus = total[replica.group] - wanted.get(replica.group, 0)
+        silent_and_replaced = not replica.usable and have[replica.group] >= wanted.get(replica.group, 0)
+        if replica.group not in wanted or (surplus > 0 and (replica.usable or silent_and_replaced)):
+            stop.append(replica.id)
+            total[replica.group] -= 1
+            if replica.usable:
+                have[replica.group] -= 1
+    start: list[Hashable] = []
+    wake: float | None = None
+    for group, count in wanted.items():
+        missing = count - have[group] - starting.get(group, 0)
+        if missing <= 0:
+            continue
+        known = failures.get(group, Failures())
+        ready = known.last + delay(known.deaths)
+        if ready <= now:
+            start += [group] * missing
+        else:
+            wake = ready if wake is None else min(wake, ready)
+    return Plan(start, stop, wake)

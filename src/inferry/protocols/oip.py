@@ -1,0 +1,281 @@
+"""Open Inference Protocol v2: JSON, the binary tensor extension, and any mix of the two.
+
+Data flow of a request: body[:json_size] is JSON that names inputs; each gives its `data`
+(flat or nested) or a `binary_data_size`, taken in order from the bytes behind the JSON ->
+array of the declared datatype and shape -> `fit` to the signature -> Call. The answer goes
+the other way; each output is JSON or binary as the client asked, per output
+(`binary_data`) or for all (`binary_data_output`).
+
+JSON has no NaN or infinity: such tokens are refused in a request and written as null in an
+answer (binary tensors carry them exactly). BYTES that are not UTF-8 are written to JSON in
+base64 with the parameter `content_type: base64`, which is read too. For an open signature a
+request's tensors become a dict of arrays; an answer that is no dict of arrays becomes one
+tensor `output`, and a value that no tensor can hold becomes its JSON text as BYTES.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from inferry.errors import InferryError, InvalidInput, ModelFailed
+from inferry.interfaces.codec import Call, Encoded
+from inferry.protocols import answers, tensors
+from inferry.protocols.cells import check_known, flatten, list_names, locate, parse, read_cells, unknown_name
+from inferry.protocols.forms import oip_error
+from inferry.protocols.tensors import Array
+from inferry.types.frames import CONTENT_BINARY, CONTENT_JSON, Request
+from inferry.types.signature import Signature, TensorSpec
+
+
+class _Input(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[Any] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class _Output(msgspec.Struct):
+    name: str
+    parameters: dict[str, Any] | None = None
+
+
+class _Body(msgspec.Struct):
+    inputs: list[_Input]
+    id: str | None = None
+    outputs: list[_Output] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+HINT = (
+    'Send {"inputs": [{"name": "...", "datatype": "FP32", "shape": [1, 4], "data": [...]}]}; '
+    "GET /v2/models/NAME lists the model's inputs."
+)
+
+
+class OipCodec:
+    """Reads and writes Open Inference Protocol bodies for one signature."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+        self._open = signature.kind == "open"
+        self._table = signature.kind == "table"
+        self._inputs = {spec.name: spec for spec in signature.inputs}
+        self._outputs = {spec.name: spec for spec in signature.outputs}
+        self._decoder = msgspec.json.Decoder(_Body)
+
+    def decode(self, request: Request) -> Call:
+        """A Call from a request body. Raises InvalidInput."""
+        raw = memoryview(request.body)
+        size = request.json_size
+        if size > len(raw):
+            raise InvalidInput(
+                f"Inference-Header-Content-Length is {size}, but the body has only {len(raw)} bytes.",
+                help="Give the length of the JSON part.",
+            )
+        head = self._decode_json(request.body[:size] if size else request.body)
+        inputs, left = self._read(head.inputs, raw[size:] if size else raw[:0])
+        if left:
+            raise InvalidInput(
+                f"{left} bytes of binary data belong to no input.",
+                help="Make the binary_data_size of all inputs add up.",
+            )
+        rows = 0 if self._open else tensors.count_rows(self._signature, inputs)
+        binary = _flag(head.parameters, "binary_data_output", False)
+        return Call(
+            inputs=inputs,
+            rows=rows,
+            id=head.id or "",
+            name=request.name.decode(errors="replace"),
+            version=request.version.decode(errors="replace"),
+            wanted=tuple(self._wanted(output, binary) for output in head.outputs or ()),
+            binary=binary,
+        )
+
+    def _decode_json(self, body: bytes) -> _Body:
+        head: _Body = parse(self._decoder, body, HINT)
+        return head
+
+    def _read(self, given: list[_Input], raw: memoryview) -> tuple[dict[str, Array], int]:
+        """The named arrays, and how many bytes of `raw` none of them took."""
+        inputs: dict[str, Array] = {}
+        at = 0
+        for tensor in given:
+            name = tensor.name
+            if name in inputs:
+                raise InvalidInput(f"Input {name!r} is given twice.", help="Give each input once.")
+            spec = self._spec(tensor)
+            size = _binary_size(tensor)
+            if size is None:
+                array = _read_json(tensor, spec)
+            else:
+                array = tensors.read_raw(tensor.datatype, tensor.shape, _slice(raw, at, size, name), f"Input {name!r}")
+                at += size
+            if not self._open:
+                array = tensors.fit(array, tensor.datatype, spec, column=self._table)
+                if size is not None:
+                    self._check_values(array, spec)
+            inputs[name] = array
+        missing = [name for name in self._inputs if name not in inputs]
+        if missing:
+            raise InvalidInput(
+                f"Missing input{'s' * (len(missing) > 1)}: {', '.join(map(repr, missing[:8]))}.",
+                help=f"The model takes {list_names(self._inputs)}.",
+            )
+        return inputs, len(raw) - at
+
+    def _spec(self, tensor: _Input) -> TensorSpec:
+        tensors.check_datatype(tensor.datatype, f"Input {tensor.name[:60]!r}")
+        spec = self._inputs.get(tensor.name)
+        if spec is not None:
+            return spec
+        if self._open and len(tensor.name) <= 256:
+            return TensorSpec(name=tensor.name, datatype=tensor.datatype, shape=())
+        raise unknown_name("input", tensor.name, self._inputs)
+
+    def _check_values(self, array: Array, spec: TensorSpec) -> None:
+        if spec.closed:
+            check_known(array, spec, locate(spec, array.shape, "input"))
+        if self._table:
+            tensors.check_no_nan(array, spec)
+
+    def _wanted(self, output: _Output, binary: bool) -> tuple[str, bool]:
+        if output.name not in self._outputs and not self._open:
+            raise unknown_name("output", output.name, self._outputs)
+        if output.parameters and "shared_memory_region" in output.parameters:
+            raise InvalidInput("Shared memory is not offered.", help="Ask for the output in JSON or in binary.")
+        return output.name, _flag(output.parameters, "binary_data", binary)
+
+    def encode(self, call: Call, outputs: Any) -> Encoded:
+        """The answer's body: JSON, followed by the binary outputs if any was asked for so."""
+        named = _open_outputs(outputs) if self._open else outputs
+        written: list[dict[str, Any]] = []
+        blobs: list[bytes] = []
+        for name, binary in call.wanted or [(name, call.binary) for name in named]:
+            if name not in named:
+                if self._open:
+                    raise unknown_name("output", name, named)
+                raise ModelFailed(f"The model did not answer its output {name!r}.")
+            array = np.asarray(named[name])
+            head: dict[str, Any] = {"name": name, "datatype": self._datatype(name, array), "shape": array.shape}
+            if binary:
+                blobs.append(tensors.write_raw(head["datatype"], array))
+                head["parameters"] = {"binary_data_size": len(blobs[-1])}
+            else:
+                head |= _json_data(array)
+            written.append(head)
+        body: dict[str, Any] = {"model_name": call.name, "model_version": call.version, "outputs": written}
+        if call.id:
+            body["id"] = call.id
+        json = answers.write(body)
+        if not blobs:
+            return Encoded(CONTENT_JSON, 0, json)
+        return Encoded(CONTENT_BINARY, len(json), b"".join((json, *blobs)))
+
+    def _datatype(self, name: str, array: Array) -> str:
+        spec = self._outputs.get(name)
+        if spec is not None and tensors.DTYPES[spec.datatype] == array.dtype:
+            return spec.datatype
+        return tensors.datatype_of(array, f"Output {name!r}")
+
+    def refuse(self, error: InferryError) -> bytes:
+        """The error in the protocol's form."""
+        return oip_error(error)
+
+
+def _flag(parameters: dict[str, Any] | None, name: str, default: bool) -> bool:
+    return default if parameters is None else bool(parameters.get(name, default))
+
+
+def _binary_size(tensor: _Input) -> int | None:
+    """The input's binary_data_size, None when its data is in the JSON."""
+    size = None if tensor.parameters is None else tensor.parameters.get("binary_data_size")
+    if size is None:
+        if tensor.data is None:
+            raise InvalidInput(
+                f"Input {tensor.name!r} has no data.", help="Give `data`, or `parameters.binary_data_size` and bytes."
+            )
+        return None
+    if tensor.data is not None:
+        raise InvalidInput(f"Input {tensor.name!r} has both data and binary_data_size.", help="Give one of them.")
+    if type(size) is not int or size < 0:
+        raise InvalidInput(f"Input {tensor.name!r} has a binary_data_size that is no size.", help="Give its bytes.")
+    return size
+
+
+def _slice(raw: memoryview, at: int, size: int, name: str) -> memoryview:
+    if size > len(raw) - at:
+        raise InvalidInput(
+            f"Input {name!r} has a binary_data_size of {size}, but only {len(raw) - at} bytes are left in the body.",
+            help="Send the JSON's length as Inference-Header-Content-Length and all tensors behind the JSON.",
+        )
+    return raw[at : at + size]
+
+
+def _read_json(tensor: _Input, spec: TensorSpec) -> Array:
+    """The array of an input whose data is in the JSON, flat or nested."""
+    what, shape, cells = f"Input {tensor.name!r}", tuple(tensor.shape), tensor.data
+    assert cells is not None
+    size = tensors.count(shape, what)
+    if cells and type(cells[0]) is list and len(shape) > 1:
+        cells, nested = flatten(cells, shape, what)
+        if nested != shape:
+            raise InvalidInput(
+                f"{what} declares the shape {tensors.show_shape(shape)}, but its data is {tensors.show_shape(nested)}.",
+                help="Make the shape match the data.",
+            )
+    if len(cells) != size:
+        raise InvalidInput(
+            f"{what} declares the shape {tensors.show_shape(shape)}, which is {size} values, but has {len(cells)}.",
+            help="Make the shape match the data.",
+        )
+    if tensor.parameters and tensor.parameters.get("content_type") == "base64" and tensor.datatype == "BYTES":
+        cells = [_from_base64(cell, what) for cell in cells]
+        return tensors.objects(cells).reshape(shape)
+    return read_cells(cells, spec, locate(spec, shape, "input"), tensor.datatype).reshape(shape)
+
+
+def _from_base64(cell: Any, what: str) -> str | bytes:
+    try:
+        return tensors.text_or_bytes(base64.b64decode(cell, validate=True))
+    except (TypeError, ValueError, binascii.Error):
+        raise InvalidInput(
+            f"{what} holds a value that is not base64.", help="Encode it, or drop content_type."
+        ) from None
+
+
+def _json_data(array: Array) -> dict[str, Any]:
+    if array.dtype.kind not in "OSU":
+        return {"data": array.reshape(-1).tolist()}
+    elements = array.reshape(-1).tolist()
+    texts = [
+        None if e is None else e if type(e) is str else tensors.text_or_bytes(tensors.to_bytes(e)) for e in elements
+    ]
+    if any(isinstance(text, bytes) for text in texts):
+        encoded = [base64.b64encode(tensors.to_bytes(element)).decode() for element in elements]
+        return {"parameters": {"content_type": "base64"}, "data": encoded}
+    return {"data": texts}
+
+
+def _open_outputs(outputs: Any) -> dict[str, Array]:
+    """Whatever a Python model returned, as named tensors."""
+    named = outputs if isinstance(outputs, dict) and outputs else {"output": outputs}
+    return {answers.label_text(name): _open_tensor(value) for name, value in named.items()}
+
+
+def _open_tensor(value: Any) -> Array:
+    texts = [value] if isinstance(value, (str, bytes)) else value
+    if isinstance(texts, (list, tuple)) and texts and all(isinstance(text, (str, bytes)) for text in texts):
+        return tensors.objects(texts)  # numpy's own text arrays drop trailing zero bytes
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, OverflowError, RecursionError):  # ragged lists, odd objects
+        array = np.empty((), dtype=object)
+    if array.dtype.kind in "biufSU" or (isinstance(value, np.ndarray) and array.dtype.kind == "O"):
+        return array.reshape(1) if not array.shape else array
+    return tensors.objects([answers.write(answers.jsonable(value)).decode()])

@@ -1,0 +1,290 @@
+"""Plain JSON: what people type at `POST /predict/{endpoint}`, and answers people read.
+
+A body is one of these, as it is or under the single key "inputs" (or "instances"):
+
+    [{"age": 41, "job": "clerk"}, ...]      records: one object a row, keys in any order
+    [[41, "clerk"], ...]                    rows: one list a row, in the signature's order
+    {"age": [41, ...], "job": ["clerk"...]} columns, or named arrays
+    {"age": 41, "job": "clerk"}             one record
+    [41, "clerk"] or [5.1, 3.5, 1.4, 0.2]   one row
+    [[[...]]]                               the array itself, for a model with one input
+    41                                      a value, for a model with one value a row
+
+The signature decides between them: a dict whose values have the depth of one row is a
+record, one level deeper it is columns. For a model that takes a single value a row (one
+column, or one input of shape [-1, 1]) a bare list of values is a column: n values, n rows;
+such inputs take and give a value in place of a list of one. An open signature takes any
+JSON value.
+
+Data flow: body -> `unwrap` -> nested lists by input name -> `flatten` + `read_cells` ->
+arrays -> Call with `rows`; answer arrays -> one object a row -> JSON. When an output does not
+go row by row, `predictions` has one element with the whole arrays.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from types import GenericAlias
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from inferry.errors import InferryError, InvalidInput, ModelFailed
+from inferry.interfaces.codec import Call, Encoded
+from inferry.protocols import answers, tensors
+from inferry.protocols.cells import (
+    LISTS,
+    check_known,
+    decode_b64,
+    flatten,
+    list_names,
+    locate,
+    pack,
+    parse,
+    read_cells,
+    shown,
+    takes_null,
+    unknown_name,
+)
+from inferry.protocols.forms import plain_error
+from inferry.protocols.tensors import Array
+from inferry.types.frames import CONTENT_JSON, Request
+from inferry.types.signature import Signature, TensorSpec
+
+WRAPPERS = ("inputs", "instances")
+
+
+class PlainCodec:
+    """Reads and writes plain JSON for one signature."""
+
+    def __init__(self, signature: Signature) -> None:
+        self._signature = signature
+        self._open = signature.kind == "open"
+        self._word = "column" if signature.kind == "table" else "input"
+        self._specs = signature.inputs
+        self._names = frozenset(spec.name for spec in signature.inputs)
+        self._outputs = {spec.name: spec for spec in signature.outputs}
+        self._by_row = all(tensors.by_row(spec) for spec in signature.inputs)
+        self._decoder = msgspec.json.Decoder()
+        self._flat: Any = None
+        if signature.inputs and all(spec.shape == (-1,) for spec in signature.inputs):
+            lists = tuple(LISTS[spec.datatype, takes_null(spec, spec.datatype)] for spec in signature.inputs)
+            self._flat = GenericAlias(tuple, lists)
+        self._hint = _hint(signature)
+
+    def decode(self, request: Request) -> Call:
+        """A Call from a request body. Raises InvalidInput."""
+        value = self._unwrap(parse(self._decoder, request.body, self._hint))
+        inputs: Any = value
+        rows = 0
+        if not self._open:
+            named = self._named(value)
+            inputs = self._columns(named) if self._flat else None
+            inputs = inputs or {spec.name: self._array(named[spec.name], spec) for spec in self._specs}
+            rows = tensors.count_rows(self._signature, inputs)
+        return Call(
+            inputs=inputs,
+            rows=rows,
+            name=request.name.decode(errors="replace"),
+            version=request.version.decode(errors="replace"),
+        )
+
+    def _unwrap(self, value: Any) -> Any:
+        if type(value) is dict and len(value) == 1:
+            (key,) = value
+            # an input may itself be called "inputs"
+            if key in WRAPPERS and (key not in self._names or type(value[key]) is dict):
+                return value[key]
+        return value
+
+    def _named(self, value: Any) -> dict[str, Any]:
+        """Nested lists, row dimension first, by input name."""
+        lone = self._specs[0] if len(self._specs) == 1 else None
+        if type(value) is dict and not (lone and decode_b64(value) is not None):
+            return self._from_dict(value)
+        if type(value) is not list:
+            if lone:
+                return {lone.name: _lift(value, lone)}
+            raise InvalidInput(f"The body is {shown(value)}, not rows.", help=self._hint)
+        if not value and self._by_row:
+            raise InvalidInput("The body has no rows.", help=self._hint)
+        if value and type(value[0]) is dict and decode_b64(value[0]) is None:
+            return self._from_records(value)
+        if lone and not (len(lone.shape) == 1 and _depth(value) == 2):
+            return {lone.name: _lift(value, lone)}
+        return self._from_rows(value if value and type(value[0]) is list else [value])
+
+    def _from_dict(self, value: dict[str, Any]) -> dict[str, Any]:
+        """Named arrays, columns, or one record: told apart by how deep the values are."""
+        self._check_names(value, "")
+        single: list[str] = []
+        many: list[str] = []
+        for spec in self._specs:
+            if tensors.by_row(spec):
+                (single if _is_row(value[spec.name], spec) else many).append(spec.name)
+        if single and many:
+            raise InvalidInput(
+                f"One record or many? {list_names(single)} came as one value, {list_names(many)} as a list.",
+                help="Send one value for each, or an equally long list for each.",
+            )
+        if single:
+            return {spec.name: _lift(value[spec.name], spec) for spec in self._specs}
+        if self._signature.kind == "table":
+            self._check_lengths(value)
+        return value
+
+    def _check_lengths(self, columns: dict[str, list[Any]]) -> None:
+        first = columns[self._specs[0].name]
+        for name, column in columns.items():
+            if len(column) != len(first):
+                raise InvalidInput(
+                    f"Column {name!r} has {len(column)} values, column {self._specs[0].name!r} has {len(first)}.",
+                    help="Send equally long columns.",
+                )
+
+    def _from_records(self, records: list[Any]) -> dict[str, Any]:
+        if not self._by_row:
+            if len(records) == 1:
+                return self._from_dict(records[0])
+            raise InvalidInput("This model takes one record at a time.", help=self._hint)
+        for index, record in enumerate(records):
+            if type(record) is not dict:
+                raise InvalidInput(f"Row {index + 1}: expected an object, got {shown(record)}.", help=self._hint)
+            if record.keys() != self._names:
+                self._check_names(record, f"Row {index + 1}: ")
+        return {spec.name: [record[spec.name] for record in records] for spec in self._specs}
+
+    def _from_rows(self, rows: list[Any]) -> dict[str, Any]:
+        size = len(self._specs)
+        if not self._by_row and len(rows) > 1:
+            raise InvalidInput("This model takes one row at a time.", help=self._hint)
+        for index, row in enumerate(rows):
+            if type(row) is not list:
+                raise InvalidInput(f"Row {index + 1}: expected a list, got {shown(row)}.", help=self._hint)
+            if len(row) != size:
+                raise InvalidInput(
+                    f"Row {index + 1} has {len(row)} values, but the model takes {size}: {list_names(self._order())}.",
+                    help=self._hint,
+                )
+        if not self._by_row:
+            return dict(zip(self._order(), rows[0], strict=True))
+        return {name: list(column) for name, column in zip(self._order(), zip(*rows, strict=True), strict=True)}
+
+    def _order(self) -> Iterable[str]:
+        return [spec.name for spec in self._specs]
+
+    def _check_names(self, given: dict[str, Any], where: str) -> None:
+        missing = [name for name in self._order() if name not in given]
+        for name in given:
+            if name not in self._names:
+                error = unknown_name(self._word, name, missing or self._order())
+                raise InvalidInput(where + error.message, help=error.help)
+        if missing:
+            plural = "s" * (len(missing) > 1)
+            raise InvalidInput(f"{where}Missing {self._word}{plural}: {list_names(missing)}.", help=self._hint)
+
+    def _columns(self, named: dict[str, Any]) -> dict[str, Array] | None:
+        """All columns of a table in one strict conversion; None when a value needs a closer look."""
+        try:
+            columns = msgspec.convert([named[spec.name] for spec in self._specs], self._flat)
+            if not all(columns):
+                return None
+            packed = zip(self._specs, columns, strict=True)
+            arrays = {
+                spec.name: pack(column, spec.datatype, takes_null(spec, spec.datatype)) for spec, column in packed
+            }
+        except (msgspec.ValidationError, OverflowError, struct.error):
+            return None
+        for spec in self._specs:
+            if spec.closed:
+                check_known(arrays[spec.name], spec, locate(spec, arrays[spec.name].shape, self._word))
+        return arrays
+
+    def _array(self, value: Any, spec: TensorSpec) -> Array:
+        """The checked array of one input."""
+        shape = spec.shape
+        single = _one_a_row(spec) and type(value) is list and _depth(value) == 1
+        cells, found = flatten(value, shape[:1] if single else shape, f"{self._word.capitalize()} {spec.name!r}")
+        if single:
+            found = (len(cells), 1)
+        if tensors.by_row(spec) and not found[0]:
+            raise InvalidInput("The request has no rows.", help=self._hint)
+        array = read_cells(cells, spec, locate(spec, found, self._word)).reshape(found)
+        return tensors.fit(array, spec.datatype, spec, column=False)
+
+    def encode(self, call: Call, outputs: Any) -> Encoded:
+        """The answer's body."""
+        predictions = answers.jsonable(outputs) if self._open else self._predictions(call.rows, outputs)
+        version: str | int = int(call.version) if call.version.isdecimal() and len(call.version) < 19 else call.version
+        body = {"model": call.name, "version": version, "predictions": predictions}
+        return Encoded(CONTENT_JSON, 0, answers.write(body))
+
+    def _predictions(self, rows: int, outputs: dict[str, Any]) -> list[dict[str, Any]]:
+        arrays = {name: np.asarray(value) for name, value in outputs.items()}
+        if not arrays:
+            raise ModelFailed("The model answered nothing.")
+        if rows < 1 or any(not array.shape or array.shape[0] != rows for array in arrays.values()):
+            return [{name: answers.values(array) for name, array in arrays.items()}]
+        columns = [self._column(name, array) for name, array in arrays.items()]
+        names = tuple(arrays)
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def _column(self, name: str, array: Array) -> list[Any]:
+        """One value a row: probabilities by label, a lone value without its list."""
+        spec = self._outputs.get(name)
+        if spec is not None and spec.labels and array.ndim == 2 and array.shape[1] == len(spec.labels):
+            labels = [answers.label_text(label) for label in spec.labels]
+            return [dict(zip(labels, row, strict=True)) for row in answers.values(array)]
+        if spec is not None and _one_a_row(spec) and array.ndim == 2 and array.shape[1] == 1:
+            array = array[:, 0]
+        listed: list[Any] = answers.values(array)
+        return listed
+
+    def refuse(self, error: InferryError) -> bytes:
+        """The error in the plain form."""
+        return plain_error(error)
+
+
+def _depth(value: Any) -> int:
+    """How many lists deep the first value is."""
+    depth = 0
+    while type(value) is list:
+        depth += 1
+        if not value:
+            break
+        value = value[0]
+    return depth
+
+
+def _one_a_row(spec: TensorSpec) -> bool:
+    """Shape [-1, 1] (or [1, 1]): a single value a row."""
+    return len(spec.shape) == 2 and spec.shape[1] == 1 and tensors.by_row(spec)
+
+
+def _is_row(value: Any, spec: TensorSpec) -> bool:
+    """Whether a value is one row of the input, not an array of rows."""
+    return _depth(value) < (1 if _one_a_row(spec) else len(spec.shape))
+
+
+def _lift(value: Any, spec: TensorSpec) -> Any:
+    """Give a bare row its row dimension; leave everything else as it is."""
+    return [value] if tensors.by_row(spec) and _is_row(value, spec) else value
+
+
+def _hint(signature: Signature) -> str:
+    """What to send, made from the signature."""
+    if signature.kind == "open":
+        return "Send any JSON value."
+    words = {"BOOL": "true", "BYTES": '"text"'}
+    if len(signature.inputs) == 1 and len(signature.inputs[0].shape) > 1:
+        return f"Send an array of the shape {tensors.show_shape(signature.inputs[0].shape)}, -1 being any size."
+    fields = [f'"{spec.name}": {_example(spec, words.get(spec.datatype, "0"))}' for spec in signature.inputs[:8]]
+    rest = ", ..." if len(signature.inputs) > 8 else ""
+    return f"Send records like [{{{', '.join(fields)}{rest}}}]."
+
+
+def _example(spec: TensorSpec, word: str) -> str:
+    depth = len(spec.shape) - (1 if tensors.by_row(spec) else 0) - (1 if _one_a_row(spec) else 0)
+    return "[" * depth + (f"{word}, ..." if depth else word) + "]" * depth

@@ -1,0 +1,159 @@
+"""Metrics: counters and log-bucket latency histograms of one process, rendered as Prometheus text.
+
+Data flow: the hot path adds to plain lists -> `render` reads them when somebody asks.
+Buckets are powers of two of a microsecond split in four, so any quantile is within 25 %
+(the idea of HDR Histogram, G. Tene), mergeable by adding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+SUB_BITS = 2
+BUCKETS = 40 << SUB_BITS
+BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+def bucket_of(microseconds: int) -> int:
+    """The bucket that a duration falls into."""
+    if microseconds < 1 << SUB_BITS:
+        return max(0, microseconds)
+    shift = microseconds.bit_length() - 1 - SUB_BITS
+    return min(BUCKETS - 1, ((shift + 1) << SUB_BITS) + ((microseconds >> shift) & ((1 << SUB_BITS) - 1)))
+
+
+def upper_bound(bucket: int) -> float:
+    """The largest duration of a bucket, in microseconds."""
+    if bucket < 1 << SUB_BITS:
+        return float(bucket)
+    shift = (bucket >> SUB_BITS) - 1
+    return float(((bucket & ((1 << SUB_BITS) - 1)) + (1 << SUB_BITS) + 1) << shift) - 1
+
+
+class Series:
+    """Counts and latencies of one endpoint's revision through one door."""
+
+    __slots__ = ("batched", "buckets", "predict_us", "queue_us", "rows", "statuses", "total_us")
+
+    def __init__(self) -> None:
+        self.statuses: dict[int, int] = {}
+        self.buckets = [0] * BUCKETS
+        self.total_us = 0
+        self.rows = 0
+        self.queue_us = 0
+        self.predict_us = 0
+        self.batched = 0
+
+    def observe(self, status: int, total_us: int, queue_us: int, predict_us: int, batch: int, rows: int) -> None:
+        """Count one answered request."""
+        self.statuses[status] = self.statuses.get(status, 0) + 1
+        self.buckets[bucket_of(total_us)] += 1
+        self.total_us += total_us
+        self.queue_us += queue_us
+        self.predict_us += predict_us
+        self.batched += batch
+        self.rows += rows
+
+    def quantile(self, q: float) -> float:
+        """The q-quantile of latency in seconds (0 when nothing was measured)."""
+        total = sum(self.buckets)
+        need, seen = q * total, 0
+        for bucket, count in enumerate(self.buckets):
+            seen += count
+            if count and seen >= need:
+                return upper_bound(bucket) / 1e6
+        return 0.0
+
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class Metrics:
+    """All series of this process. `gauges` are set just before rendering."""
+
+    def __init__(self) -> None:
+        self.series: dict[Labels, Series] = {}
+        self.gauges: dict[tuple[str, Labels], float] = {}
+
+    def get(self, labels: Labels) -> Series:
+        """The series with these labels, made on first use."""
+        found = self.series.get(labels)
+        if found is None:
+            found = self.series[labels] = Series()
+        return found
+
+    def render(self) -> str:
+        """The Prometheus text format, version 0.0.4."""
+        lines: list[str] = []
+        lines += family("inferry_requests_total", "counter", "Requests answered, by HTTP status.", (
+            ((*labels, ("status", str(status))), count)
+            for labels, series in self.series.items()
+            for status, count in sorted(series.statuses.items())
+        ))  # fmt: skip
+        lines += family("inferry_rows_total", "counter", "Rows predicted.", self._each("rows", 1))
+        lines += family(
+            "inferry_predict_seconds_total",
+            "counter",
+            "Time the model ran, by request, mates of a batch each counting all of it.",
+            self._each("predict_us", 1e-6),
+        )
+        lines += family(
+            "inferry_queue_seconds_total", "counter", "Time requests waited in a replica.", self._each("queue_us", 1e-6)
+        )
+        lines += family(
+            "inferry_batched_total",
+            "counter",
+            "Sum over requests of the size of the batch they ran in.",
+            self._each("batched", 1),
+        )
+        lines += self._histogram()
+        names = sorted({name for name, _ in self.gauges})
+        for name in names:
+            rows = ((labels, value) for (other, labels), value in self.gauges.items() if other == name)
+            lines += family(name, "gauge", "Present value.", rows)
+        return "\n".join(lines) + "\n"
+
+    def _each(self, field: str, unit: float) -> Iterable[tuple[Labels, float]]:
+        return ((labels, getattr(series, field) * unit) for labels, series in self.series.items())
+
+    def _histogram(self) -> list[str]:
+        name = "inferry_request_seconds"
+        lines = [
+            f"# HELP {name} Time from the last byte of a request to the first of its answer.",
+            f"# TYPE {name} histogram",
+        ]
+        for labels, series in self.series.items():
+            seen, bucket, total = 0, 0, sum(series.buckets)
+            for bound in BOUNDS_S:
+                while bucket < BUCKETS and upper_bound(bucket) <= bound * 1e6:
+                    seen += series.buckets[bucket]
+                    bucket += 1
+                lines.append(f"{name}_bucket{text((*labels, ('le', f'{bound:g}')))} {seen}")
+            lines.append(f"{name}_bucket{text((*labels, ('le', '+Inf')))} {total}")
+            lines.append(f"{name}_sum{text(labels)} {series.total_us / 1e6:.6f}")
+            lines.append(f"{name}_count{text(labels)} {total}")
+        return lines
+
+
+def text(labels: Labels) -> str:
+    """Labels as Prometheus writes them."""
+    if not labels:
+        return ""
+    inner = ",".join(f'{name}="{escape(value)}"' for name, value in labels)
+    return "{" + inner + "}"
+
+
+def escape(value: str) -> str:
+    """A label's value with backslash, quote and newline escaped."""
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def family(name: str, kind: str, help: str, rows: Iterable[tuple[Labels, float]]) -> list[str]:
+    """One metric with its samples; nothing when there are none."""
+    samples = [
+        f"{name}{text(labels)} {value:g}"
+        if value < 1e6
+        else f"{name}{text(labels)} {value:.6f}".rstrip("0").rstrip(".")
+        for labels, value in rows
+    ]
+    return [f"# HELP {name} {help}", f"# TYPE {name} {kind}", *samples] if samples else []

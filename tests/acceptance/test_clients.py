@@ -1,0 +1,152 @@
+"""Clients that other people wrote, unmodified, against the Open Inference Protocol."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+
+from tests.support import models
+from tests.support.platform import Platform
+
+ROWS = np.array(models.IRIS_ROWS, dtype=np.float32)
+
+KSERVE = """
+import asyncio, json, sys
+import numpy as np
+from kserve import InferInput, InferRequest, RESTConfig
+from kserve.inference_client import InferenceRESTClient
+
+async def main(base, key, rows):
+    headers = {"authorization": "Bearer " + key}
+    client = InferenceRESTClient(RESTConfig(protocol="v2"))
+    assert await client.is_server_live(base, headers=headers)
+    assert await client.is_server_ready(base, headers=headers)
+    assert await client.is_model_ready(base, "clients", headers=headers)
+    said = []
+    for binary in (False, True):
+        tensor = InferInput("x", [len(rows), 4], "FP32")
+        tensor.set_data_from_numpy(np.array(rows, dtype=np.float32), binary_data=binary)
+        answer = await client.infer(base, InferRequest("clients", [tensor]), model_name="clients", headers=headers)
+        said.append(next(o for o in answer.outputs if o.name == "label").as_numpy().tolist())
+    print(json.dumps(said))
+
+asyncio.run(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
+"""
+
+
+@pytest.fixture(scope="module")
+def endpoint(platform: Platform, model_dir: Path) -> str:
+    platform.deploy(models.iris_onnx(model_dir), "clients")
+    return "clients"
+
+
+@pytest.fixture
+def triton(platform: Platform):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the client's own dependencies warn when imported
+        import tritonclient.http as client
+    one = client.InferenceServerClient(urlsplit(platform.http).netloc)
+    yield client, one, {"authorization": f"Bearer {platform.key}"}
+    one.close()
+
+
+def test_tritonclient_asks_about_the_server_and_the_model(triton, endpoint: str) -> None:
+    _, client, headers = triton
+    assert client.is_server_live(headers=headers)
+    assert client.is_server_ready(headers=headers)
+    assert client.is_model_ready(endpoint, headers=headers)
+    assert not client.is_model_ready("nobody", headers=headers)
+    metadata = client.get_model_metadata(endpoint, headers=headers)
+    assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]
+    assert endpoint in [model["name"] for model in client.get_model_repository_index(headers=headers)]
+
+
+@pytest.mark.parametrize("binary_in", [True, False])
+@pytest.mark.parametrize("outputs", ["all by default", "all JSON", "one of each"])
+def test_tritonclient_gets_right_answers_binary_json_and_mixed(triton, endpoint, binary_in, outputs) -> None:
+    module, client, headers = triton
+    tensor = module.InferInput("x", list(ROWS.shape), "FP32")
+    tensor.set_data_from_numpy(ROWS, binary_data=binary_in)
+    wanted = {
+        "all by default": None,
+        "all JSON": [module.InferRequestedOutput(name, binary_data=False) for name in ("label", "probabilities")],
+        "one of each": [
+            module.InferRequestedOutput("label", binary_data=False),
+            module.InferRequestedOutput("probabilities", binary_data=True),
+        ],
+    }[outputs]
+    answer = client.infer(endpoint, [tensor], outputs=wanted, request_id="42", headers=headers)
+    assert answer.get_response()["id"] == "42"
+    assert answer.as_numpy("label").tolist() == models.IRIS_KINDS
+    assert answer.as_numpy("probabilities").argmax(axis=1).tolist() == models.IRIS_KINDS
+
+
+@pytest.mark.parametrize("compression", ["gzip", "deflate"])
+def test_tritonclient_may_compress_its_requests(triton, endpoint: str, compression: str) -> None:
+    module, client, headers = triton
+    tensor = module.InferInput("x", list(ROWS.shape), "FP32")
+    tensor.set_data_from_numpy(ROWS)
+    answer = client.infer(endpoint, [tensor], headers=headers, request_compression_algorithm=compression)
+    assert answer.as_numpy("label").tolist() == models.IRIS_KINDS
+
+
+def test_tritonclient_gets_errors_it_understands(triton, endpoint: str) -> None:
+    module, client, headers = triton
+    tensor = module.InferInput("x", [1, 3], "FP32")
+    tensor.set_data_from_numpy(ROWS[:1, :3].copy())
+    with pytest.raises(module.InferenceServerException) as wrong_shape:
+        client.infer(endpoint, [tensor], headers=headers)
+    assert wrong_shape.value.status() == "400"
+    with pytest.raises(module.InferenceServerException) as unknown:
+        client.infer("nobody", [tensor], headers=headers)
+    assert unknown.value.status() == "404"
+
+
+def test_curl_predicts_and_fails_as_documented(platform: Platform, endpoint: str) -> None:
+    def curl(*arguments: str) -> tuple[int, str]:
+        result = subprocess.run(
+            ["curl", "-sS", "-w", "\n%{http_code}", "-H", f"Authorization: Bearer {platform.key}", *arguments],
+            capture_output=True, text=True, timeout=30, check=True,
+        )  # fmt: skip
+        body, _, status = result.stdout.rpartition("\n")
+        return int(status), body
+
+    tensor = {"name": "x", "datatype": "FP32", "shape": [2, 4], "data": models.IRIS_ROWS}
+    infer = f"{platform.http}/v2/models/{endpoint}/infer"
+    status, body = curl(infer, "-H", "Expect: 100-continue", "-d", json.dumps({"inputs": [tensor]}))
+    assert status == 200
+    labels = next(output for output in json.loads(body)["outputs"] if output["name"] == "label")
+    assert labels["data"] == models.IRIS_KINDS
+    status, body = curl(f"{platform.http}/predict/{endpoint}", "-d", json.dumps(models.IRIS_ROWS))
+    assert status == 200
+    assert [row["label"] for row in json.loads(body)["predictions"]] == models.IRIS_KINDS
+    status, body = curl(f"{platform.http}/predict/nobody", "-d", "[]")
+    assert status == 404
+    assert json.loads(body)["error"]["code"] == "not_found"
+
+
+@pytest.fixture(scope="session")
+def kserve_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with the kserve client, in an environment of its own: it is large and pins much."""
+    folder = tmp_path_factory.mktemp("kserve") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=120)
+    python = folder / "bin/python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "kserve==0.21.0"], check=True, timeout=900)
+    return python
+
+
+@pytest.mark.slow
+def test_kserve_rest_client_works_unmodified(platform: Platform, endpoint: str, kserve_python: Path) -> None:
+    result = subprocess.run(
+        [kserve_python, "-c", KSERVE, platform.http, platform.key, json.dumps(models.IRIS_ROWS)],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[-1]) == [models.IRIS_KINDS, models.IRIS_KINDS]

@@ -1,0 +1,40 @@
+"""Fixtures of all tests: `platform`, one for the session; `start_platform` for a test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.platform import Platform
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A running platform that tests share: each uses endpoint names of its own."""
+    running = Platform(tmp_path_factory.mktemp("platform") / "home")
+    try:
+        yield running.start()
+    finally:
+        running.close()
+
+
+@pytest.fixture
+def start_platform(tmp_path: Path) -> Iterator[Callable[..., Platform]]:
+    """Makes platforms that a test may kill: `start_platform("--flag")`; all are closed after it."""
+    made: list[Platform] = []
+
+    def start(*arguments: str, env: dict[str, str] | None = None) -> Platform:
+        made.append(Platform(tmp_path / f"home-{len(made)}", *arguments, env=env))
+        return made[-1].start()
+
+    yield start
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a session's model files are made."""
+    return tmp_path_factory.mktemp("models")

@@ -1,0 +1,68 @@
+"""Model files for tests: the examples' trained models, and small ones with a chosen behaviour."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from examples import train
+
+IRIS_ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
+IRIS_KINDS = [0, 2]  # what every iris model here says to these rows
+
+iris = train.iris
+iris_onnx = train.iris_onnx
+penguins = train.penguins
+
+
+def python_file(into: Path, name: str, body: str) -> Path:
+    """A Python model file from the text of its module."""
+    into.mkdir(parents=True, exist_ok=True)
+    file = into / f"{name}.py"
+    file.write_text(body)
+    return file
+
+
+def constant(into: Path, value: int) -> Path:
+    """A class that answers `value` for each row: versions of it differ in nothing else."""
+    return python_file(
+        into,
+        f"constant_{value}",
+        f"class Constant:\n    def predict(self, inputs):\n        return {{'value': [{value}] * len(inputs['x'])}}\n",
+    )
+
+
+def sleeper(into: Path) -> Path:
+    """A class that sleeps as long as its first row says, in seconds, then answers it."""
+    return python_file(
+        into,
+        "sleeper",
+        "import time\n\n"
+        "class Sleeper:\n"
+        "    def predict(self, inputs):\n"
+        "        time.sleep(float(inputs['seconds'][0]))\n"
+        "        return {'slept': list(inputs['seconds'])}\n",
+    )
+
+
+def column_sample(into: Path, column: str, values: list[object]) -> Path:
+    """A CSV of one column, so that a Python model gets a signature."""
+    into.mkdir(parents=True, exist_ok=True)
+    file = into / f"{column}.csv"
+    file.write_text("\n".join([column, *map(str, values)]) + "\n")
+    return file
+
+
+def with_requirements(into: Path, package: str, version: str) -> Path:
+    """A folder model that answers which version of a package its environment holds."""
+    folder = into / f"{package}-{version}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "requirements.txt").write_text(f"{package}=={version}\n")
+    (folder / "model.py").write_text(
+        "from importlib.metadata import version\n\n"
+        "class Versions:\n"
+        "    def load(self):\n"
+        f"        self.version = version({package!r})\n\n"
+        "    def predict(self, inputs):\n"
+        "        return {'version': [self.version] * len(inputs['x'])}\n"
+    )
+    return folder

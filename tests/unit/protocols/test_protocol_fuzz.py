@@ -1,0 +1,98 @@
+"""Whatever bytes arrive, a codec answers with a Call or with an error of ours."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from protocol_cases import EVERY, PERSON, request
+
+from inferry.errors import InferryError
+from inferry.interfaces.codec import Call
+from inferry.protocols.oip import OipCodec
+from inferry.protocols.plain import PlainCodec
+from inferry.types.signature import DATATYPES
+
+NAMES = st.sampled_from(["x", "age", "job", "text", "vector", "v", "k", "inputs", "b64", "outputs", *PERSON])
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False),
+    st.text(max_size=5),
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(max_size=3), inner, max_size=6),
+    max_leaves=20,
+)  # fmt: skip
+PARAMETERS = st.none() | st.dictionaries(
+    st.sampled_from(["binary_data_size", "binary_data", "content_type", "binary_data_output"]),
+    st.integers(-2, 40) | SCALARS | st.just("base64"),
+    max_size=2,
+)
+TENSOR = st.fixed_dictionaries(
+    {
+        "name": NAMES,
+        "datatype": st.sampled_from(DATATYPES) | st.text(max_size=3),
+        "shape": st.lists(st.integers(-2, 5) | st.integers(), max_size=4),
+    },
+    optional={"data": JSON | st.lists(SCALARS, max_size=6), "parameters": PARAMETERS},
+)  # fmt: skip
+OUTPUT = st.fixed_dictionaries({"name": NAMES}, optional={"parameters": PARAMETERS})
+OIP_BODY = st.fixed_dictionaries(
+    {"inputs": st.lists(TENSOR, max_size=3)},
+    optional={
+        "id": SCALARS, "parameters": PARAMETERS,
+        "outputs": st.none() | st.lists(OUTPUT, max_size=2),
+    },
+)  # fmt: skip
+CODECS = [(kind, name) for kind in (OipCodec, PlainCodec) for name in EVERY]
+
+
+def attempt(codec: Any, body: bytes, json_size: int = 0) -> None:
+    refused: InferryError | None = None
+    try:
+        call = codec.decode(request(body, json_size=json_size))
+        assert isinstance(call, Call)
+        assert call.rows >= 0
+        codec.encode(call, call.inputs)  # an echo: whatever came in can be written or is refused
+    except InferryError as error:
+        refused = error
+    if refused:
+        assert json.loads(codec.refuse(refused))["error"]
+
+
+@pytest.mark.parametrize(("kind", "name"), CODECS)
+@settings(max_examples=60)
+@given(st.data())
+def test_any_bytes(kind: Any, name: str, data: st.DataObject) -> None:
+    attempt(kind(EVERY[name]), data.draw(st.binary(max_size=80)), data.draw(st.sampled_from([0, 0, 10, 200])))
+
+
+@pytest.mark.parametrize(("kind", "name"), CODECS)
+@settings(max_examples=120)
+@given(JSON)
+def test_any_json(kind: Any, name: str, value: Any) -> None:
+    attempt(kind(EVERY[name]), json.dumps(value).encode())
+
+
+@pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=200)
+@given(OIP_BODY, st.binary(max_size=40), st.booleans())
+def test_anything_shaped_like_a_request(name: str, body: Any, raw: bytes, binary: bool) -> None:
+    head = json.dumps(body).encode()
+    attempt(OipCodec(EVERY[name]), head + raw if binary else head, len(head) if binary else 0)
+
+
+@pytest.mark.parametrize("depth", [50, 400, 990, 1500, 5000])
+@pytest.mark.parametrize(("kind", "name"), CODECS)
+def test_any_depth(kind: Any, name: str, depth: int) -> None:
+    attempt(kind(EVERY[name]), b"[" * depth + b"1" + b"]" * depth)
+    attempt(kind(EVERY[name]), b'{"inputs":' * depth + b"1" + b"}" * depth)
+    nested = b"[" * depth + b"1" + b"]" * depth
+    attempt(kind(EVERY[name]), b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":' + nested + b"}]}")
