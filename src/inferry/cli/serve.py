@@ -44,5 +44,5 @@ def command(
     """  # noqa: D301
     from inferry.compose.serve import run
 
-    known = App(None, key or app.key, app.home).settings()
-    ctx.exit(run(path, name, sample, host, port, known.key or None, ready_file, known.home))
+    settings = App(None, key or app.key, app.home).settings()
+    ctx.exit(run(path, name, sample, host, port, settings.key or None, ready_file, settings.home))
