@@ -175,7 +175,7 @@ def test_an_invoker_key_may_predict_and_nothing_else(platform: Platform, penguin
     made = platform.cli("keys", "create", "app", "--role", "invoker")
     assert platform.call("POST", "/predict/penguins", key=made["key"], json=PENGUIN).status_code == 200
     assert platform.call("GET", "/v1/models", key=made["key"], control=True).status_code == 403
-    platform.cli("keys", "delete", "app")
+    platform.cli("keys", "revoke", "app")
     assert platform.call("POST", "/predict/penguins", key=made["key"], json=PENGUIN).status_code == 401
 
 
