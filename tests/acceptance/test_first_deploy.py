@@ -175,7 +175,7 @@ def test_an_invoker_key_may_predict_and_nothing_else(platform: Platform, penguin
     made = platform.cli("keys", "create", "app", "--role", "invoker")
     assert platform.call("POST", "/predict/penguins", key=made["key"], json=PENGUIN).status_code == 200
     assert platform.call("GET", "/v1/models", key=made["key"], control=True).status_code == 403
-    platform.cli("keys", "delete", "app")
+    platform.cli("keys", "revoke", "app")
     assert platform.call("POST", "/predict/penguins", key=made["key"], json=PENGUIN).status_code == 401
 
 
@@ -189,7 +189,7 @@ def test_everything_in_the_home_is_private(platform: Platform, penguins) -> None
 
 def test_a_deleted_endpoint_is_gone_and_its_model_stays(platform: Platform, model_dir: Path) -> None:
     platform.deploy(models.iris_onnx(model_dir), "short-lived")
-    platform.cli("delete", "short-lived")
+    platform.cli("delete", "short-lived", "--yes")
     assert platform.call("POST", "/predict/short-lived", json=models.IRIS_ROWS).status_code == 404
     assert "short-lived" in [model["name"] for model in platform.cli("models")["models"]]
 
