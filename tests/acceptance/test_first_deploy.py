@@ -181,9 +181,12 @@ def test_an_invoker_key_may_predict_and_nothing_else(platform: Platform, penguin
 
 def test_everything_in_the_home_is_private(platform: Platform, penguins) -> None:
     open_to_others = [
-        path for path in [platform.home, *platform.home.rglob("*")]
-        if not path.is_symlink() and not {"envs", "cache"} & set(path.parts) and stat.S_IMODE(path.stat().st_mode) & 0o077
-    ]  # fmt: skip
+        path
+        for path in [platform.home, *platform.home.rglob("*")]
+        if not path.is_symlink()
+        and not {"envs", "cache"} & set(path.parts)
+        and stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
     assert open_to_others == []
 
 

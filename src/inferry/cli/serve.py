@@ -43,6 +43,6 @@ def command(
       inferry serve model.onnx
       inferry serve ./my-model --name fraud --sample rows.csv --port 9000
     """  # noqa: D301
-    known = App(None, key or app.key, app.home).settings().key
+    settings = App(None, key or app.key, app.home).settings()
     run = import_module("inferry.compose.serve").run
-    ctx.exit(run(path, name, sample, host, port, known or None, ready_file))
+    ctx.exit(run(path, name, sample, host, port, settings.key or None, ready_file, settings.home))
