@@ -192,7 +192,7 @@ def test_everything_in_the_home_is_private(platform: Platform, penguins) -> None
 
 def test_a_deleted_endpoint_is_gone_and_its_model_stays(platform: Platform, model_dir: Path) -> None:
     platform.deploy(models.iris_onnx(model_dir), "short-lived")
-    platform.cli("delete", "short-lived")
+    platform.cli("delete", "short-lived", "--yes")
     assert platform.call("POST", "/predict/short-lived", json=models.IRIS_ROWS).status_code == 404
     assert "short-lived" in [model["name"] for model in platform.cli("models")["models"]]
 
