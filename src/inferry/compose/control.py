@@ -97,7 +97,7 @@ async def serve(settings: ControlSettings) -> None:
     fleet = Fleet(backend)
     publisher = Publisher(layout.gateway_socket, layout.table, fleet.stuck)
     reconciler = Reconciler(fleet, publisher, partial(read_store, store))
-    deployer = Deployer(store, blobs, Builder(environments, backend, blobs), fleet, reconciler)
+    deployer = Deployer(store, blobs, Builder(environments, backend, blobs, settings.inspect_timeout_s), fleet, reconciler)
     site = Site(
         http=settings.http,
         key_file=layout.admin_key,
