@@ -9,7 +9,6 @@ import pytest
 
 from tests.support.platform import Platform
 
-
 LIMITS = {"INFERRY_HEAD_TIMEOUT": "3", "INFERRY_BODY_TIMEOUT": "4", "INFERRY_INSPECT_TIMEOUT": "15"}
 
 

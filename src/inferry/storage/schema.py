@@ -42,6 +42,18 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+def at_head(path: Path) -> bool:
+    """Whether the SQLite database there needs no migration."""
+    if not path.exists():
+        return False
+    engine = create_engine(f"sqlite:///{path}")
+    try:
+        with translated(), engine.connect() as connection:
+            return _revision(connection) == REVISIONS[-1]
+    finally:
+        engine.dispose()
+
+
 def writing(engine: Engine) -> Engine:
     """The same engine, whose transactions take the write lock when they begin."""
     return engine.execution_options(inferry_write=True)
