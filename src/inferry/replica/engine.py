@@ -186,4 +186,6 @@ def inflate(request: frames.Request) -> frames.Request:
         raise TooLarge(f"The unpacked body is over {MAX_BODY} bytes.", help="Send fewer rows in a request.")
     if not unpacker.eof:
         raise InvalidInput("The compressed body is cut off.", help="Send the whole of it.")
+    if unpacker.unused_data:
+        raise InvalidInput("There are bytes behind the compressed body.", help="Send one gzip or deflate stream.")
     return request._replace(body=body, flags=0)
