@@ -31,7 +31,7 @@ from tests.support import processes
 from tests.support.platform import Platform
 
 ROOT = Path(__file__).resolve().parent.parent
-ROUNDS, SECONDS, WARM_UP = 3, 4.0, 1.0
+ROUNDS, SECONDS, WARM_UP = 5, 4.0, 1.0
 CONNECTIONS = (1, 64)
 ROW = [5.1, 3.5, 1.4, 0.2]
 

@@ -127,15 +127,15 @@ def _start_deploy(platform: Platform, file: Path, sample: Path) -> subprocess.Po
 
 def _check_nothing_lost(platform: Platform, acknowledged: dict[int, int], in_flight: int) -> None:
     """Every acknowledged version is there; a version beyond them is the whole of the one that was in flight."""
+    answer = platform.predict("steady", {"x": 1})  # held until its replica is up again
     doctor = platform.cli("doctor")
-    assert doctor["ok"], doctor
+    assert doctor["ok"], [check for check in doctor["checks"] if not check["ok"]]
     there = [version["number"] for version in platform.cli("versions", "steady")["versions"]]
     assert set(acknowledged) <= set(there), f"lost: {set(acknowledged) - set(there)}"
     extra = set(there) - set(acknowledged)
     assert len(extra) <= 1, f"half-made: {extra}"
     if extra:
         acknowledged[extra.pop()] = in_flight
-    answer = platform.predict("steady", {"x": 1})
     assert answer["version"] == max(there)
     assert answer["predictions"][0]["value"] == acknowledged[answer["version"]]
 

@@ -33,7 +33,7 @@ def test_a_deploy_says_where_the_endpoint_is_and_how_to_call_it(platform: Platfo
     assert deployed["new_version"] is True
     assert deployed["url"] == f"{platform.http}/predict/penguins"
     assert {column["name"] for column in deployed["signature"]["inputs"]} == set(PENGUIN)
-    assert set(deployed["timings"]) >= {"detect", "inspect", "pack", "ready", "total"}
+    assert set(deployed["timings"]) >= {"receive", "detect", "inspect", "pack", "start", "traffic", "total"}
 
 
 def test_the_printed_curl_command_works(platform: Platform, penguins) -> None:
@@ -175,21 +175,24 @@ def test_an_invoker_key_may_predict_and_nothing_else(platform: Platform, penguin
     made = platform.cli("keys", "create", "app", "--role", "invoker")
     assert platform.call("POST", "/predict/penguins", key=made["key"], json=PENGUIN).status_code == 200
     assert platform.call("GET", "/v1/models", key=made["key"], control=True).status_code == 403
-    platform.cli("keys", "delete", "app")
+    platform.cli("keys", "revoke", "app")
     assert platform.call("POST", "/predict/penguins", key=made["key"], json=PENGUIN).status_code == 401
 
 
 def test_everything_in_the_home_is_private(platform: Platform, penguins) -> None:
     open_to_others = [
-        path for path in [platform.home, *platform.home.rglob("*")]
-        if not path.is_symlink() and "envs" not in path.parts and stat.S_IMODE(path.stat().st_mode) & 0o077
-    ]  # fmt: skip
+        path
+        for path in [platform.home, *platform.home.rglob("*")]
+        if not path.is_symlink()
+        and not {"envs", "cache"} & set(path.parts)
+        and stat.S_IMODE(path.stat().st_mode) & 0o077
+    ]
     assert open_to_others == []
 
 
 def test_a_deleted_endpoint_is_gone_and_its_model_stays(platform: Platform, model_dir: Path) -> None:
     platform.deploy(models.iris_onnx(model_dir), "short-lived")
-    platform.cli("delete", "short-lived")
+    platform.cli("delete", "short-lived", "--yes")
     assert platform.call("POST", "/predict/short-lived", json=models.IRIS_ROWS).status_code == 404
     assert "short-lived" in [model["name"] for model in platform.cli("models")["models"]]
 

@@ -70,6 +70,13 @@ class Canned:
     after: float = 0.0
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A client that hung up is what some tests are about."""
+
+
 class FakePlatform:
     """Start with `with`; `control` and `http` are its addresses."""
 
@@ -154,9 +161,7 @@ class FakePlatform:
             def log_message(self, *_):
                 pass
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        return server
+        return _Server(("127.0.0.1", 0), Handler)
 
     # -- inference
 
@@ -322,7 +327,15 @@ class FakePlatform:
         events = []
         for step in steps:
             for state, ms in (("started", None), ("done", 12.3)):
-                events.append({"seq": len(events) + 1, "step": step, "state": state, "message": f"{step}...", "ms": ms})
+                events.append(
+                    {
+                        "seq": len(events) + 1,
+                        "step": step,
+                        "state": state,
+                        "message": "" if ms else f"{step}...",
+                        "ms": ms,
+                    }
+                )
         shown, state = ([e for e in events if after < e["seq"] <= after + 3], "running")
         result = error = None
         if after + 3 >= len(events):

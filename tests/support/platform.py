@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,6 +53,7 @@ class Platform:
         self.process: subprocess.Popen[bytes] | None = None
         self.log = home.with_name(home.name + ".log")
         self.http = self.control = self.key = ""
+        self.sockets = home / "run"
 
     def start(self) -> Platform:
         """Start and wait until the ready file is there."""
@@ -71,6 +73,7 @@ class Platform:
         addresses = json.loads(ready.read_text())
         self.http, self.control = addresses["http"], addresses["control"]
         self.key = (self.home / "admin.key").read_text().strip()
+        self.sockets = (self.home / "run").resolve()
         return self
 
     @property
@@ -100,10 +103,10 @@ class Platform:
             raise CommandFailed(result)
         return json.loads(result.stdout) if result.stdout.strip() else None
 
-    def deploy(self, path: Path, name: str, *arguments: str, sample: Path | None = None) -> Any:
+    def deploy(self, path: Path, name: str, *arguments: str, sample: Path | None = None, timeout: float = 300) -> Any:
         """`inferry deploy PATH --name NAME`, with its JSON answer."""
         extra = ["--sample", str(sample)] if sample else []
-        return self.cli("deploy", str(path), "--name", name, *extra, *arguments)
+        return self.cli("deploy", str(path), "--name", name, *extra, *arguments, timeout=timeout)
 
     def call(self, method: str, path: str, *, key: str | None = None, control: bool = False, **options: Any):
         """One HTTP request with the admin key (or `key`; "" for none) to the inference or control door."""
@@ -122,7 +125,7 @@ class Platform:
 
     def processes(self) -> set[int]:
         """Every process of the platform that runs now."""
-        return processes.belonging_to(self.home, self.pid) | set(processes.tree(self.pid))
+        return processes.belonging_to([self.home, self.sockets], self.pid) | set(processes.tree(self.pid))
 
     def gateway_pid(self) -> int:
         """The process that serves the inference port."""
@@ -135,13 +138,13 @@ class Platform:
     def _listener(self, url: str) -> int:
         port = urlsplit(url).port
         assert port is not None
-        pids = processes.tcp_listeners(port) - {self.pid}
-        assert pids, f"nothing but the supervisor listens on {url}"
-        return min(pids)
+        pids = [pid for pid in processes.tcp_listeners(port) if processes.parent(pid) == self.pid]
+        assert len(pids) == 1, f"one child of the supervisor listens on {url}, not {pids}"
+        return pids[0]
 
     def replica_pids(self) -> list[int]:
-        """The replicas: processes that listen on a replica's socket in the home."""
-        listeners = processes.unix_listeners(self.home)
+        """The replicas: processes that listen on a replica's socket."""
+        listeners = processes.unix_listeners(self.sockets)
         replicas = (pids for path, pids in listeners.items() if Path(path).match("r-*.sock"))
         return sorted({pid for pids in replicas for pid in pids})
 
@@ -170,3 +173,4 @@ class Platform:
             processes.wait_until(lambda: not self.processes(), 5, "no process is left after `inferry up` ended")
         finally:
             processes.kill(self.processes())
+            shutil.rmtree(self.sockets, ignore_errors=True)  # left there by a kill -9

@@ -64,15 +64,14 @@ def _mentions(pid: int, text: bytes) -> bool:
     return False
 
 
-def belonging_to(home: Path, session: int) -> set[int]:
-    """Processes of a platform, even orphaned ones: of its session, or naming its home in their
-    command line, environment or working directory, or holding a socket in its home."""
-    text = os.fsencode(home)
-    holders = {pid for pids in unix_listeners(home).values() for pid in pids}
-    found = set(holders)
+def belonging_to(folders: Iterable[Path], session: int) -> set[int]:
+    """Processes of a platform, even orphaned ones: of its session, or naming one of its folders in
+    their command line, environment or working directory, or listening on a socket in one."""
+    texts = [os.fsencode(folder) for folder in folders]
+    found = {pid for folder in folders for pids in unix_listeners(folder).values() for pid in pids}
     for pid in everyone():
         with contextlib.suppress(OSError):
-            if int(_stat(pid)[3]) == session or _mentions(pid, text):
+            if int(_stat(pid)[3]) == session or any(_mentions(pid, text) for text in texts):
                 found.add(pid)
     return found - {os.getpid(), os.getppid()}
 

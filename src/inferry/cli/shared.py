@@ -6,6 +6,7 @@ everything else to standard error. rich is imported only to print a table.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -72,8 +73,7 @@ def show_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None
         table.add_column(header, justify="right" if numbers else "left", overflow="fold")
     for line in lines:
         table.add_row(*(Text(str(cell)) for cell in line))
-    console = Console(highlight=False)
-    console.print(table, width=None if console.is_terminal else 200)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def show_fields(fields: Sequence[tuple[str, object]]) -> None:

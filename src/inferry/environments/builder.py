@@ -183,6 +183,8 @@ class Environments:
                 timeout=TIME_LIMIT_S,
                 check=False,
             )
+        except FileNotFoundError as error:
+            raise EnvironmentFailed("uv could not be started.", help="pip install --force-reinstall uv") from error
         except subprocess.TimeoutExpired as error:
             raise EnvironmentFailed(
                 f"Installing the packages took more than {TIME_LIMIT_S / 60:.0f} minutes.", help="Deploy again."

@@ -16,6 +16,8 @@ REACH = "Check the network, and that pip itself can download with the same confi
 
 DISK_FULL = ("No space left on device", "os error 28)", "Disk quota exceeded")
 UNREACHABLE = (
+    (r"\b40[13] [A-Z]", "it refused our access", "Check the index address and credentials in pip's configuration."),
+    (r"\b5\d\d [A-Z]", "it answered with an error", "Try again later."),
     (r"UnknownIssuer|certificate", "its certificate is not trusted here", "Name your certificate in pip's cert."),
     (r"dns error|lookup address", "its name cannot be looked up", REACH),
     (r"timed out|timeout", "it did not answer in time", REACH),
@@ -24,9 +26,12 @@ UNREACHABLE = (
         "no connection",
         REACH,
     ),
-    (r"\b(?:401|403)\b", "it refused our access", "Check the index address and credentials in pip's configuration."),
-    (r"\b5\d\d\b", "it answered with an error", "Try again later."),
     (r"network (?:was|connectivity is) disabled|was not found in the cache", "the network is switched off", REACH),
+)
+
+DEMANDED = re.compile(
+    r"(?<!conclude that )you require"
+    r" (\S+(?: and (?!all\b|only\b|there\b|you\b)\S+(?=\s|$)(?! (?:depend|ha|require|is|was|are)))*)"
 )
 
 
@@ -68,17 +73,13 @@ def _unsolvable(text: str, python: str) -> InferryError:
             f"There is no package named {missing[1]} where pip is set up to look.",
             help="Check the spelling, and index-url and find-links in pip's configuration.",
         )
-    needs = re.search(r"(\S+) depends on Python\s?([<>=!~][^\s,]*(?:,[<>=!~][^\s,]*)*)", text)
+    needs = re.search(r"(\S+) (?:depends on|requires) Python\s?([<>=!~][^\s,]*(?:,[<>=!~][^\s,]*)*)", text)
     if needs:
         return EnvironmentFailed(
             f"{needs[1]} needs Python {needs[2].rstrip('.')} and this platform runs {python}.", help=ELSEWHERE
         )
-    demanded = {
-        part.rstrip(",.")
-        for found in re.finditer(r"(?<!conclude that )you require (\S+(?: and \S+\d\S*)*)", text)
-        for part in found[1].split(" and ")
-    }
-    depends = [f"{one} needs {other.rstrip(',.')}" for one, other in re.findall(r"(\S+) depends on (\S+)", text)]
+    demanded = {part.rstrip(",.") for found in DEMANDED.finditer(text) for part in found[1].split(" and ")}
+    depends = [f"{one} needs {other.rstrip(',.')}" for one, other in re.findall(r"(\S+) depends? on (\S+)", text)]
     wheel = re.search(r"(\S+) ha(?:s|ve) no (?:usable )?wheels", text)
     no_wheel = f"{wheel[1]} has no ready-made wheel for Python {python} on this machine" if wheel else ""
     if wheel and (len(demanded) < 2 or not depends):

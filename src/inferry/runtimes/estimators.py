@@ -85,15 +85,15 @@ def _refused(error: Exception) -> InvalidModel:
             f"The model needs the Python module {module!r}, which its environment does not have.",
             help=f"{BESIDE} {module}.py, or with a requirements.txt that names its package.",
         )
-    lost = re.search(r"Can't get attribute '([^']+)' on <module '([^']+)'", said)
-    if lost and lost[2] == "__main__":
+    lost = re.search(r"Can't get attribute '([^']+)' on (<module '([^']+)'.*>)", said)
+    if lost and lost[2] == repr(sys.modules["__main__"]):
         return InvalidModel(
             f"The model holds {lost[1]!r}, which was defined in a script or notebook, not in a module.",
             help=f"Move it to a .py file, import it from there when training, and save again. {BESIDE} that file.",
         )
     if lost:
         return InvalidModel(
-            f"The model needs {lost[1]!r} from the module {lost[2]!r}, which does not have it in this version.",
+            f"The model needs {lost[1]!r} from the module {lost[3]!r}, which does not have it in this version.",
             help=f"{BESIDE} a requirements.txt that pins the version it was trained with.",
         )
     if isinstance(error, EOFError | pickle.UnpicklingError | zipfile.BadZipFile):
@@ -105,7 +105,8 @@ def _refused(error: Exception) -> InvalidModel:
 
 
 def _check(loaded: Any) -> None:
-    if isinstance(loaded, type) or not any(hasattr(loaded, name) for name in ("predict", "transform")):
+    answers = hasattr(loaded, "predict") or (hasattr(loaded, "transform") and hasattr(loaded, "fit"))
+    if isinstance(loaded, type) or not answers:
         made = loaded.__name__ if isinstance(loaded, type) else type(loaded).__name__
         how = ""
         if isinstance(loaded, dict):
@@ -117,12 +118,14 @@ def _check(loaded: Any) -> None:
             f"The file holds a {made}{how}, not an estimator.",
             help="Save the fitted estimator or Pipeline itself, or wrap what you have in a Python class with predict.",
         )
+    if not hasattr(loaded, "get_params"):
+        return  # not a scikit-learn estimator: its own predict will tell
     try:
         check_is_fitted(loaded)
     except NotFittedError:
         raise unfitted(loaded) from None
-    except TypeError:
-        pass  # not a scikit-learn estimator: its own predict will tell
+    except (TypeError, AttributeError):
+        return  # an estimator of another kind
 
 
 def unfitted(loaded: Any) -> InvalidModel:

@@ -27,12 +27,17 @@ _CASES: tuple[tuple[str, str, str], ...] = (
         "Deploy the folder that holds the .onnx file together with its data file.",
     ),
     (
+        r"ZipMap",
+        "The ONNX file's ZipMap takes only 32-bit probabilities, and the model makes 64-bit ones.",
+        'Convert it again with options={"zipmap": False}.',
+    ),
+    (
         r"locale",
         "The ONNX file asks for a text locale that this machine does not have.",
         'Set the attribute locale="C" on its StringNormalizer nodes and save it again.',
     ),
     (
-        r"INVALID_PROTOBUF|[Pp]rotobuf parsing failed",
+        r"INVALID_PROTOBUF|[Pp]rotobuf parsing failed|No graph was found",
         "The ONNX file is corrupt or truncated.",
         "Export or copy it again.",
     ),

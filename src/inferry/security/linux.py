@@ -18,7 +18,9 @@ from typing import Any
 PR_CAPBSET_READ, PR_CAPBSET_DROP = 23, 24
 PR_SET_NO_NEW_PRIVS = 38
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
-CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x04000000, 0x08000000, 0x10000000, 0x40000000
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_SLAVE = 1 << 1, 1 << 2, 1 << 3, 1 << 14, 1 << 19
 CAPABILITY_VERSION_3 = 0x20080522
 CAPSET = {"x86_64": 126, "aarch64": 91}
 
@@ -80,6 +82,14 @@ def enter_namespaces(flags: int) -> bool:
         Path("/proc/self/gid_map").write_bytes(b"%d %d 1" % (group, group))
         return True
     return False
+
+
+def mount_shared_memory(path: str, size_mb: int) -> None:
+    """An empty /dev/shm of our own, in a mount namespace of our own. The host's unmounts still reach us."""
+    mount = _libc().mount
+    _checked(mount(None, b"/", None, ctypes.c_ulong(MS_REC | MS_SLAVE), None), "mount")
+    flags = ctypes.c_ulong(MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    _checked(mount(b"tmpfs", path.encode(), b"tmpfs", flags, b"size=%dm,mode=700" % size_mb), "mount")
 
 
 def drop_capabilities() -> None:

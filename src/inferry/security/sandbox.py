@@ -2,7 +2,7 @@
 
 Data flow: a fresh, single-threaded process (just forked) with its sockets already open ->
 `confine(policy)` takes away, in an order in which each step still has what it needs:
-no_new_privs -> network, IPC and host-name namespaces -> limits -> capabilities -> Landlock
+no_new_privs -> namespaces (network, IPC, host name, shared memory) -> limits -> capabilities -> Landlock
 -> seccomp -> a report that names every layer as "on..." or "absent: why".
 
 It never fails for want of a layer: it uses the best that the host allows, and `probe` says
@@ -12,6 +12,7 @@ virtual machine for hostile tenants. Standard library only: it runs inside model
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -29,6 +30,8 @@ ABSENT = "absent: "
 LAYERS = ("no_new_privs", "namespaces", "limits", "capabilities", "landlock", "seccomp")
 CARRIED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """Variables that older OpenBLAS builds need on some processors."""
+
+SHARED_MEMORY, SHARED_MEMORY_MB = "/dev/shm", 64  # noqa: S108 - a mount of our own, where semaphores are made
 
 SYSTEM_PATHS = (
     "/usr", "/lib*", "/etc/ld.so.cache", "/etc/localtime", "/etc/locale.alias", "/etc/mime.types",
@@ -90,6 +93,7 @@ def clean_environment(given: Mapping[str, str], scratch: str) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
         "NUMEXPR_NUM_THREADS": "1",
+        "JOBLIB_MULTIPROCESSING": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
         **{name: given[name] for name in CARRIED if name in given},
     }
@@ -103,10 +107,10 @@ def confine(policy: SandboxPolicy) -> dict[str, str]:
         return report
     report = {"no_new_privs": _step(_no_new_privs)}
     report["namespaces"] = _step(lambda: _separate(policy))
-    own_users = report["namespaces"].endswith("users")
-    report["limits"] = _step(lambda: _limit(policy, own_users=own_users))
+    own = report["namespaces"].removeprefix("on: own ").split(", ")
+    report["limits"] = _step(lambda: _limit(policy, own_users="users" in own))
     report["capabilities"] = _step(_drop_capabilities)
-    report["landlock"] = _step(lambda: _restrict(policy))
+    report["landlock"] = _step(lambda: _restrict(policy, own_memory="shared memory" in own))
     level = 0 if report["landlock"].startswith(ABSENT) else min(landlock.version(), landlock.KNOWN_VERSION)
     report["seccomp"] = _step(lambda: _filter(policy, level))
     return report
@@ -162,9 +166,14 @@ def _no_new_privs() -> str:
 
 
 def _separate(policy: SandboxPolicy) -> str:
-    flags = linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | (0 if policy.network else linux.CLONE_NEWNET)
-    names = "IPC, host name" if policy.network else "network, IPC, host name"
-    return f"on: {names}, users" if linux.enter_namespaces(flags) else f"on: {names}"
+    flags = linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNS | (0 if policy.network else linux.CLONE_NEWNET)
+    own = ["IPC", "host name", *([] if policy.network else ["network"])]
+    if linux.enter_namespaces(flags):
+        own.append("users")
+    with contextlib.suppress(OSError):  # then no shared memory may be used, as the missing word tells
+        linux.mount_shared_memory(SHARED_MEMORY, SHARED_MEMORY_MB)
+        own.append("shared memory")
+    return f"on: own {', '.join(own)}"
 
 
 def _limit(policy: SandboxPolicy, *, own_users: bool) -> str:
@@ -207,8 +216,9 @@ def _drop_capabilities() -> str:
     return "on: none left"
 
 
-def _restrict(policy: SandboxPolicy) -> str:
-    level = landlock.restrict(policy.read, policy.write, network=policy.network, execute=policy.exec)
+def _restrict(policy: SandboxPolicy, *, own_memory: bool) -> str:
+    write = (*policy.write, SHARED_MEMORY) if own_memory else policy.write
+    level = landlock.restrict(policy.read, write, network=policy.network, execute=policy.exec)
     return f"on: version {level}"
 
 

@@ -15,7 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 def first_line(text: object, limit: int = 200) -> str:
     """The first line that says something, without directories and addresses, cut at `limit`."""
-    line = next((line for line in str(text).splitlines() if line.strip()), "")
+    line = next((line for line in str(text)[:4000].splitlines() if line.strip()), "")[:2000]
     line = _CONTROL.sub(" ", _ADDRESS.sub("", _PATH.sub(r"\1", line))).strip()
     line = line.encode("utf-8", "replace").decode()
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
