@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 OIP, PLAIN = "oip", "plain"
 ROUTES = r"v1|v2|predict|endpoints|metrics|healthz|docs"
-LEAK = re.compile(rf"Traceback|File \"|\b0x[0-9a-fA-F]{{3,}}|(?<![\w.<])/(?!(?:{ROUTES})\b)|\.py\b|site-packages")
+LEAK = re.compile(rf"Traceback|File \"|\b0x[0-9a-fA-F]{{3,}}|(?<![\w.<:/])/(?!/|(?:{ROUTES})\b)|\.py\b|site-packages")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ENDING = (".", "?", ")", "…")
 
 
@@ -34,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Case:
-    """One bad request and what must come of it. `key` names a key of the test's own; "" for none."""
+    """One bad request and what must come of it. `key` names a key of the test's own, "" for none; `body`: bytes, a JSON value, or a function that makes either."""
 
     name: str
     method: str
@@ -51,7 +52,8 @@ class Case:
         return OIP if self.path.startswith("/v2") and not self.control else PLAIN
 
     def content(self) -> bytes:
-        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+        body = self.body() if callable(self.body) else self.body
+        return body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
 def speak(url: str, *parts: bytes | float, timeout: float = 20.0) -> Answer | None:
@@ -71,10 +73,10 @@ def speak(url: str, *parts: bytes | float, timeout: float = 20.0) -> Answer | No
 
 
 def read_answer(connection: socket.socket) -> Answer | None:
-    """One answer: head, then as many bytes as it says."""
+    """One answer behind any "100 Continue": head, then as many bytes as it says."""
     data = b""
     try:
-        while b"\r\n\r\n" not in data:
+        while b"\r\n\r\n" not in (data := data.removeprefix(CONTINUE)):
             piece = connection.recv(1 << 16)
             if not piece:
                 return None
@@ -96,7 +98,6 @@ def request(method: str, path: str, body: bytes = b"", headers: dict[str, str] |
     """A whole request as bytes, nothing normalised on the way."""
     lines = {
         "host": "127.0.0.1",
-        "connection": "close",
         **({"authorization": f"Bearer {key}"} if key else {}),
         **({"content-length": str(len(body))} if body or method in ("POST", "PUT", "PATCH") else {}),
         **(headers or {}),

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from inferry.errors import InferryError, InvalidInput, TooLarge, UnsupportedMedia
+from inferry.errors import HeadersTooLarge, InferryError, InvalidInput, TooLarge, UnsupportedMedia
 from inferry.types import frames
 
 MAX_HEAD = 64 << 10
@@ -37,7 +37,7 @@ class Head:
 
     def __init__(self) -> None:
         self.fast = False
-        self.door = 0
+        self.door = frames.DOOR_PLAIN
         self.endpoint = b""
         self.version = b""
         self.authorization = b""
@@ -142,7 +142,9 @@ class Heads:
     def _read_framing(self, head: Head, headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, bool]:
         """The body's length, and whether nothing but it frames the body."""
         if len(headers) > MAX_HEADERS:
-            raise BadHead(InvalidInput(f"The request has over {MAX_HEADERS} headers.", help="Send fewer."), head.door)
+            raise BadHead(
+                HeadersTooLarge(f"The request has over {MAX_HEADERS} headers.", help="Send fewer."), head.door
+            )
         length: bytes | None = None
         slow = chunked = False
         for name, value in headers:

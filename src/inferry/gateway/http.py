@@ -80,6 +80,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self.active = True
         self._buffer = bytearray()
         self._head: Head | None = None
+        self._door = frames.DOOR_PLAIN
         self._pending: Pending | None = None
         self._busy = False
         self._slow = False
@@ -136,6 +137,7 @@ class GatewayProtocol(HttpToolsProtocol):
             except BadHead as bad:
                 self._reject(bad.error, bad.door)
                 return
+            self._door = head.door
             if not head.fast:
                 self._hand_over(data, end)
                 return
@@ -292,7 +294,7 @@ class GatewayProtocol(HttpToolsProtocol):
             if cycle is not None and cycle.more_body and cycle.response_complete:
                 self.transport.close()  # answered already, from the head alone
                 return
-        door = self._head.door if self._head is not None else frames.DOOR_PLAIN
+        door = self._door if self._slow or self._head is not None else frames.DOOR_PLAIN
         self._reject(
             RequestTimeout("The request did not arrive in time.", help="Send it faster, or in smaller parts."), door
         )
@@ -311,7 +313,8 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our sentence, not uvicorn's
         """The slow path met bytes that are no HTTP."""
-        self._reject(InvalidInput("The request is not valid HTTP.", help="Check the request line, headers and chunks."))
+        error = InvalidInput("The request is not valid HTTP.", help="Check the request line, headers and chunks.")
+        self._reject(error, self._door)
 
     def on_message_begin(self) -> None:
         """A request begins on the slow path."""
