@@ -386,7 +386,13 @@ async def test_keys_are_checked_on_every_request(world):
     world.apply(*known, iris=(revision(replica),))
     await world.ready()
     bearers = {name: bearer for name, (_, bearer) in keys.items()}
-    bearers |= {"none": b"", "unknown": make_key()[1], "basic": b"Basic abc", "garbage": b"Bearer \xff", "empty": b"Bearer "}
+    bearers |= {
+        "none": b"",
+        "unknown": make_key()[1],
+        "basic": b"Basic abc",
+        "garbage": b"Bearer \xff",
+        "empty": b"Bearer ",
+    }
     outcomes = {name: (await world.submit(bearer=bearer).outcome())[0] for name, bearer in bearers.items()}
     assert outcomes == {
         "invoker": 200, "own": 200, "admin": 200, "viewer": 403, "other": 403,
