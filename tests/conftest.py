@@ -9,11 +9,13 @@ import pytest
 
 from tests.support.platform import Platform
 
+LIMITS = {"INFERRY_HEAD_TIMEOUT": "3", "INFERRY_BODY_TIMEOUT": "4", "INFERRY_INSPECT_TIMEOUT": "15"}
+
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A running platform that tests share: each uses endpoint names of its own."""
-    running = Platform(tmp_path_factory.mktemp("platform") / "home")
+    running = Platform(tmp_path_factory.mktemp("platform") / "home", env=LIMITS)
     try:
         yield running.start()
     finally:

@@ -327,7 +327,15 @@ class FakePlatform:
         events = []
         for step in steps:
             for state, ms in (("started", None), ("done", 12.3)):
-                events.append({"seq": len(events) + 1, "step": step, "state": state, "message": f"{step}...", "ms": ms})
+                events.append(
+                    {
+                        "seq": len(events) + 1,
+                        "step": step,
+                        "state": state,
+                        "message": "" if ms else f"{step}...",
+                        "ms": ms,
+                    }
+                )
         shown, state = ([e for e in events if after < e["seq"] <= after + 3], "running")
         result = error = None
         if after + 3 >= len(events):

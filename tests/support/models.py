@@ -66,3 +66,27 @@ def with_requirements(into: Path, package: str, version: str) -> Path:
         "        return {'version': [self.version] * len(inputs['x'])}\n"
     )
     return folder
+
+
+def jobs(into: Path) -> Path:
+    """A table model whose categorical column takes what it saw and nothing else; its sample lies beside it."""
+    import joblib
+    import pandas as pd
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    rows = pd.DataFrame(
+        {
+            "age": [25, 47, 33, 61, 52, 38],
+            "income": [1.5, 3.25, 2.0, 5.5, 4.0, 2.75],
+            "job": ["clerk", "nurse", "pilot", "pilot", "nurse", "clerk"],
+            "member": [True, False, True, True, False, False],
+        }
+    )
+    columns = make_column_transformer((OneHotEncoder(), ["job"]), remainder="passthrough")
+    file = into / "jobs.joblib"
+    joblib.dump(make_pipeline(columns, LogisticRegression()).fit(rows, ["no", "yes", "no", "yes", "yes", "no"]), file)
+    rows.to_csv(file.with_suffix(".csv"), index=False)
+    return file

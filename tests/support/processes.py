@@ -155,3 +155,8 @@ def wait_until(true, seconds: float, what: str) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}")
         time.sleep(0.05)
+
+
+def descriptors(pid: int) -> list[Path]:
+    """The open descriptors of a process."""
+    return list((PROC / str(pid) / "fd").iterdir())

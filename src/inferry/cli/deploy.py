@@ -84,6 +84,7 @@ class Steps:
 
     def __enter__(self) -> Self:
         self._status = None
+        self._messages: dict[str, str] = {}  # by step, the last that was said of it
         if sys.stderr.isatty():
             from rich.console import Console
 
@@ -99,7 +100,8 @@ class Steps:
 
     def __call__(self, event: Progress) -> None:
         """One step began, went on, or ended."""
-        text = f"{event.step:<12} {event.message}".rstrip()
+        self._messages[event.step] = event.message or self._messages.get(event.step, "")
+        text = f"{event.step:<12} {self._messages[event.step]}".rstrip()
         if event.state == "done":
             took = "" if event.ms is None else f"{event.ms:7.0f} ms  "
             if self._status is None:

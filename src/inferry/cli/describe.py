@@ -42,6 +42,7 @@ def show_endpoint(found: EndpointDetails) -> None:
     show_fields([
         ("endpoint", found.name),
         ("serves", f"{found.model}:{found.version} (revision {found.revision})"),
+        ("runtime", found.runtime),
         ("state", f"{found.state}, {found.replicas.ready} of {found.replicas.wanted} replicas ready"),
         ("problem", found.problem),
         ("traffic", traffic),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 import click
@@ -43,6 +42,7 @@ def command(
       inferry serve model.onnx
       inferry serve ./my-model --name fraud --sample rows.csv --port 9000
     """  # noqa: D301
+    from inferry.compose.serve import run
+
     settings = App(None, key or app.key, app.home).settings()
-    run = import_module("inferry.compose.serve").run
     ctx.exit(run(path, name, sample, host, port, settings.key or None, ready_file, settings.home))

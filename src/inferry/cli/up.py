@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 import click
@@ -43,6 +42,7 @@ def command(
       inferry up
       inferry up --port 0 --control-port 0 --ready-file ready.json
     """  # noqa: D301
+    from inferry.compose.up import run
+
     folder = App(app.url, app.key, home or app.home).settings().home
-    run = import_module("inferry.compose.up").run
     ctx.exit(run(folder, host, port, control_port, ready_file, as_json))

@@ -49,14 +49,16 @@ class VersionDetails(VersionInfo, frozen=True, kw_only=True):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """How many replicas answer, and how many should."""
+    """How many replicas answer, how many should, and the processes of those that do."""
 
     ready: int
     wanted: int
+    pids: tuple[int, ...] = ()
 
 
 class EndpointInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint: what it serves, and whether it does. `state`: ready, starting or failing."""
+    """An endpoint: what it serves, and whether it does. `state`: ready, starting or failing;
+    `problem` says why it is failing."""
 
     name: str
     model: str
@@ -64,6 +66,7 @@ class EndpointInfo(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     replicas: Ready
     state: str
+    problem: str | None = None
     url: str
     updated: float = 0.0
 
@@ -80,15 +83,15 @@ class RevisionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointDetails(EndpointInfo, frozen=True, kw_only=True):
-    """An endpoint with all that is known of it. `problem` says why it is not ready."""
+    """An endpoint with all that is known of it."""
 
+    runtime: str = ""
     signature: Signature
     example: Any = None
     traffic: dict[int, int] = {}
     revisions: tuple[RevisionInfo, ...] = ()
     curl: str = ""
     python: str = ""
-    problem: str | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +114,8 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     new_version: bool = True
     unchanged: bool = False
+    runtime: str = ""
+    bundle: str = ""
     signature: Signature
     example: Any = None
     answer: Any = None

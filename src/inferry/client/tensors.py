@@ -85,7 +85,8 @@ def _as_array(value: Any, spec: TensorSpec) -> Array:
             except (ValueError, TypeError):  # words among the numbers: the server names them
                 pass
         value = value.astype(object).where(value.notna(), None) if value.hasnans else value
-    return np.asarray(value)
+    array = np.asarray(value)
+    return array.astype("datetime64[us]") if array.dtype.kind == "M" else array  # nanoseconds would list as numbers
 
 
 def _with_rows(array: Array, spec: TensorSpec) -> Array:

@@ -7,6 +7,7 @@ httpx raised, told as one of ours.
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,7 +31,9 @@ class SyncTransport:
     def _http(self) -> httpx.Client:
         import httpx
 
-        return httpx.Client(**_options(self._tls))
+        http = httpx.Client(**_options(self._tls))
+        weakref.finalize(self, http.close)  # `inferry.connect().models()` leaves no socket behind
+        return http
 
     def run(self, flow: Flow[T]) -> T:
         """The flow's value."""

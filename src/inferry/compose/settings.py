@@ -5,12 +5,20 @@ Nothing below `compose` reads the environment; what a process needs of it is in 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from inferry.errors import InvalidInput
+
 MAX_BODY = 64 << 20
 MAX_UPLOAD = 16 << 30
+MAX_LIMIT_S = 86_400.0
+SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
+GATEWAY_LIMITS = {"INFERRY_HEAD_TIMEOUT": "head_timeout_s", "INFERRY_BODY_TIMEOUT": "body_timeout_s"}
+CONTROL_LIMITS = {"INFERRY_INSPECT_TIMEOUT": "inspect_timeout_s"}
 
 
 class Layout:
@@ -60,3 +68,18 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
     variables: dict[str, str]
     hosts: tuple[str, ...] = ()
     max_upload: int = MAX_UPLOAD
+    inspect_timeout_s: float = 120.0
+
+
+def read_limits(variables: Mapping[str, str], known: Mapping[str, str]) -> dict[str, float]:
+    """Setting -> seconds, for each environment variable of `known` that is set. Raises InvalidInput."""
+    limits = {}
+    for variable, setting in known.items():
+        text = variables.get(variable, "")
+        if text:
+            if not SECONDS.fullmatch(text) or not 0 < float(text) <= MAX_LIMIT_S:
+                raise InvalidInput(
+                    f"{variable} is {text[:40]!a}, not a number of seconds.", help="Set it to over 0, or unset it."
+                )
+            limits[setting] = float(text)
+    return limits

@@ -28,7 +28,14 @@ from typing import Any
 
 import msgspec
 
-from inferry.compose.settings import ControlSettings, GatewaySettings, Layout
+from inferry.compose.settings import (
+    CONTROL_LIMITS,
+    GATEWAY_LIMITS,
+    ControlSettings,
+    GatewaySettings,
+    Layout,
+    read_limits,
+)
 from inferry.errors import Conflict, InferryError, InvalidInput, PortTaken, Unavailable
 from inferry.security.files import private_dir, write_private
 
@@ -99,6 +106,8 @@ class Supervisor:
                 f"Listening on {host} without TLS would send keys in the clear.",
                 help="Listen on 127.0.0.1 and put a TLS proxy in front.",
             )
+        gateway_limits = read_limits(os.environ, GATEWAY_LIMITS)
+        control_limits = read_limits(os.environ, CONTROL_LIMITS)
         private_dir(home)
         self.lock = lock(home / "lock")
         try:
@@ -117,9 +126,10 @@ class Supervisor:
         self.http, self.control = url_of(http), url_of(control)
         variables = {k: v for k, v in os.environ.items() if carried(k)}
         shared = {"home": str(home), "run": str(self.layout.run), "lifeline": self.lifeline}
+        of_control = {"http": self.http, "variables": variables}
         self.children = [
-            Child("gateway", "inferry.compose.gateway", shared, http),
-            Child("control", "inferry.compose.control", {**shared, "http": self.http, "variables": variables}, control),
+            Child("gateway", "inferry.compose.gateway", {**shared, **gateway_limits}, http),
+            Child("control", "inferry.compose.control", {**shared, **of_control, **control_limits}, control),
         ]
         self.stopping = False
 

@@ -34,10 +34,13 @@ class Steps(Protocol):
 class Builder:
     """Builds bundles and the environments they need."""
 
-    def __init__(self, environments: EnvironmentStore, backend: Backend, blobs: BlobStore) -> None:
+    def __init__(
+        self, environments: EnvironmentStore, backend: Backend, blobs: BlobStore, inspect_timeout_s: float = 120.0
+    ) -> None:
         self.environments = environments
         self.backend = backend
         self.blobs = blobs
+        self.inspect_timeout_s = inspect_timeout_s
 
     async def build(
         self, steps: Steps, staging: Path, artifact: Path, sample: Path | None, detected: Detected
@@ -57,7 +60,7 @@ class Builder:
             scratch.mkdir(mode=0o700)
             task = InspectTask(
                 artifact=str(artifact), entry=detected.entry, runtime=detected.runtime, scratch=str(scratch),
-                options=detected.options, sample=str(sample) if sample else "",
+                options=detected.options, sample=str(sample) if sample else "", timeout_s=self.inspect_timeout_s,
             )  # fmt: skip
             inspection = await self.backend.inspect(task, environment.digest)
         async with steps.step("pack"):

@@ -229,7 +229,7 @@ class App:
         query = scope["query_string"]
         url = scope["raw_path"] + (b"?" + query if query else b"")
         head = self.heads.build(scope["method"].encode(), url, scope["headers"])
-        self.core.ring.check(head.authorization, time.time())
+        self.core.admit(head)
         body = bytearray()
         more = True
         while more:

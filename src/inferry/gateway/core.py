@@ -25,6 +25,7 @@ from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable
 MAX_HELD = 1024
 MAX_INFLIGHT = 4096
 MAX_TIMEOUT_S = 3600.0
+MAX_MOVES = 3
 TICK_S = 0.05
 RECONNECT_S = 0.02
 
@@ -46,7 +47,7 @@ class Asker(Protocol):
 class Pending:
     """One request under way. Times are CLOCK_MONOTONIC microseconds."""
 
-    __slots__ = ("asker", "body", "deadline", "endpoint", "head", "id", "link", "revision", "start")
+    __slots__ = ("asker", "body", "deadline", "endpoint", "head", "id", "link", "moves", "revision", "start")
 
     def __init__(
         self, asker: Asker, head: Head, body: bytes, endpoint: LiveEndpoint, start: int, deadline: int
@@ -58,6 +59,7 @@ class Pending:
         self.start = start
         self.deadline = deadline
         self.id = 0
+        self.moves = 0
         self.link: Link | None = None
         self.revision: LiveRevision | None = None
 
@@ -172,16 +174,28 @@ class Core:
 
     # requests
 
-    def submit(self, asker: Asker, head: Head, body: bytes) -> Pending | None:
-        """Take a request; its answer comes through the asker, perhaps before this returns."""
-        now = time.monotonic_ns() // 1000
-        endpoint = self.endpoints.get(head.endpoint)
+    def admit(self, head: Head) -> None:
+        """Check the key: before a body is waited for, and again when the request is whole. Raises and counts."""
         try:
             key = self.ring.check(head.authorization, time.time())
             if not may(key, "predict", head.endpoint.decode("latin-1")):
                 raise Forbidden(
                     "This key may not call this endpoint.", help="Ask for a key with the role invoker for it."
                 )
+        except InferryError as error:
+            self._count(self.endpoints.get(head.endpoint), head, error.status)
+            raise
+
+    def submit(self, asker: Asker, head: Head, body: bytes) -> Pending | None:
+        """Take a request; its answer comes through the asker, perhaps before this returns."""
+        now = time.monotonic_ns() // 1000
+        endpoint = self.endpoints.get(head.endpoint)
+        try:
+            self.admit(head)
+        except InferryError as error:
+            asker.refuse(head, error)
+            return None
+        try:
             if endpoint is None:
                 raise no_endpoint(head.endpoint)
             revision = endpoint.choose(head.version, self._place(endpoint))
@@ -275,10 +289,12 @@ class Core:
                 for revision in endpoint.revisions:
                     revision.links = [fresh if old is link else old for old in revision.links]
         for pending in begun:
-            self._finish(
-                pending, Unavailable("The replica died while it computed this request.", help="Retry.", retry_after=1.0)
-            )
+            self._finish(pending, lost("The replica died while it computed this request."))
         for pending in untouched:
+            pending.moves += 1
+            if pending.moves > MAX_MOVES:  # it may be what kills them: one request must not end all replicas
+                self._finish(pending, lost("Every replica that was given this request died."))
+                continue
             known = self.endpoints.get(pending.head.endpoint)
             if known is None:
                 self._finish(pending, no_endpoint(pending.head.endpoint))
@@ -312,7 +328,7 @@ class Core:
         self.leaving = {link for link in self.leaving if link.inflight}
         for link in (*self.links.values(), *self.leaving):
             late = [pending for pending in link.inflight.values() if pending.deadline <= now]
-            if late and not link.suspect:
+            if late and not link.suspect and silent(link, late[0], now):
                 link.suspect = True
                 self._on_stuck(link.replica)
             for pending in late:
@@ -325,6 +341,17 @@ class Core:
         self._ticking = self.inflight > 0
         if self._ticking:
             self.loop.call_later(TICK_S, self._tick)
+
+
+def silent(link: Link, late: Pending, now: int) -> bool:
+    """Whether a replica has said nothing for its revision's own timeout: a client that allows less is no proof."""
+    assert late.revision is not None
+    return link.silent_since > 0 and now - link.silent_since >= late.revision.plan.timeout_s * 1e6
+
+
+def lost(message: str) -> Unavailable:
+    """The error of a request whose replica died."""
+    return Unavailable(message, help="Retry.", retry_after=1.0)
 
 
 def too_late(pending: Pending) -> DeadlineExceeded:

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from inferry.errors import InferryError, InvalidInput, TooLarge, UnsupportedMedia
+from inferry.errors import HeadersTooLarge, InferryError, InvalidInput, TooLarge, UnsupportedMedia
 from inferry.types import frames
 
 MAX_HEAD = 64 << 10
@@ -23,7 +23,7 @@ MAX_HEADERS = 256
 
 OIP_PATH = re.compile(rb"/v2/models/([^/?]+)(?:/versions/([^/?]+))?/infer(?:\?.*)?")
 PLAIN_PATH = re.compile(rb"/predict/([^/?]+)(?:\?.*)?")
-DIGITS = re.compile(rb"[0-9]{1,15}")
+DIGITS = re.compile(rb"[0-9]{1,20}")
 TIMEOUT = re.compile(rb"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 
 
@@ -37,7 +37,7 @@ class Head:
 
     def __init__(self) -> None:
         self.fast = False
-        self.door = 0
+        self.door = frames.DOOR_PLAIN
         self.endpoint = b""
         self.version = b""
         self.authorization = b""
@@ -58,7 +58,7 @@ class BadHead(Exception):
 
 
 class _Collector:
-    """Callbacks of httptools: method, target and headers of one head."""
+    """Callbacks of httptools: target and headers of one head."""
 
     def __init__(self) -> None:
         self.url = b""
@@ -68,7 +68,12 @@ class _Collector:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        self.headers.append((name.lower(), value.strip()))
+
+
+def door_of(url: bytes) -> int:
+    """The door that a target belongs to, for the form of errors too."""
+    return frames.DOOR_OIP if url.startswith(b"/v2") else frames.DOOR_PLAIN
 
 
 class Heads:
@@ -95,10 +100,11 @@ class Heads:
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            return Head()
+            pass  # we speak nothing else on this port: an offer to upgrade is passed over (RFC 9110, 7.8)
         except httptools.HttpParserError as error:
             raise BadHead(
-                InvalidInput("The request is not valid HTTP.", help="Check the request line and headers.")
+                InvalidInput(f"The request is not valid HTTP: {error}.", help="Check the request line and headers."),
+                door_of(collector.url),
             ) from error
         head = self.build(parser.get_method(), collector.url, collector.headers)
         head.keep_alive = parser.get_http_version() == "1.1" and parser.should_keep_alive()
@@ -108,7 +114,7 @@ class Heads:
         """The Head of a parsed request; `endpoint` is empty unless it is a prediction. Raises BadHead."""
         head = Head()
         match = OIP_PATH.fullmatch(url)
-        head.door = frames.DOOR_OIP if match or url.startswith(b"/v2") else frames.DOOR_PLAIN
+        head.door = door_of(url)
         self._read_headers(head, headers)
         match = match or PLAIN_PATH.fullmatch(url)
         if match is None or method != b"POST":
@@ -126,7 +132,7 @@ class Heads:
             if name == b"authorization":
                 head.authorization = value
             elif name == b"inference-header-content-length":
-                head.json_size = self._number(name, value, head.door)
+                head.json_size = self._json_size(name, value, head.door)
             elif name == b"content-encoding":
                 head.flags = self._encoding(value, head.door)
             elif name == b"inferry-timeout":
@@ -136,7 +142,9 @@ class Heads:
     def _read_framing(self, head: Head, headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, bool]:
         """The body's length, and whether nothing but it frames the body."""
         if len(headers) > MAX_HEADERS:
-            raise BadHead(InvalidInput(f"The request has over {MAX_HEADERS} headers.", help="Send fewer."), head.door)
+            raise BadHead(
+                HeadersTooLarge(f"The request has over {MAX_HEADERS} headers.", help="Send fewer."), head.door
+            )
         length: bytes | None = None
         slow = chunked = False
         for name, value in headers:
@@ -146,7 +154,7 @@ class Heads:
                 length = value
             elif name == b"transfer-encoding":
                 chunked = True
-            elif name in (b"expect", b"upgrade"):
+            elif name == b"expect":
                 slow = True
         if chunked and length is not None:
             raise BadHead(
@@ -172,6 +180,15 @@ class Heads:
                 door,
             )
         return int(value)
+
+    def _json_size(self, name: bytes, value: bytes, door: int) -> int:
+        size = self._number(name, value, door)
+        if size > self.max_body:
+            raise BadHead(
+                InvalidInput(f"The header {name.decode()} is larger than any body.", help="Send the JSON part's size."),
+                door,
+            )
+        return size
 
     def _timeout(self, value: bytes, door: int) -> float:
         if not TIMEOUT.fullmatch(value) or float(value) <= 0:

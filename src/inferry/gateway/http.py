@@ -9,6 +9,7 @@ pipelines behind it waits in the buffer, and reading pauses when that grows.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,9 @@ from inferry.gateway.head import MAX_HEAD, BadHead, Head, Heads
 from inferry.types import frames
 
 PIPELINE_LIMIT = 64 << 10
+LINGER_S = 2.0
+
+UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 
 CONTENT = {
     frames.CONTENT_JSON: b"content-type: application/json\r\n",
@@ -76,12 +80,15 @@ class GatewayProtocol(HttpToolsProtocol):
         self.active = True
         self._buffer = bytearray()
         self._head: Head | None = None
+        self._door = frames.DOOR_PLAIN
         self._pending: Pending | None = None
         self._busy = False
         self._slow = False
         self._slow_message = False
         self._paused = False
         self._draining = False
+        self._lingering = False
+        self._unread = 0
         self._timer: asyncio.TimerHandle | None = None
 
     # reading
@@ -94,24 +101,28 @@ class GatewayProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         self.active = True
+        if self._lingering:
+            return
         if self._slow:
             super().data_received(data)
             return
-        if self._buffer or self._busy:
+        if self._busy or self.flow.write_paused:
             self._buffer += data
-            if self._busy:
-                if len(self._buffer) > PIPELINE_LIMIT and not self._paused:
-                    self._paused = True
-                    self.transport.pause_reading()
-                return
+            if len(self._buffer) > PIPELINE_LIMIT and not self._paused:
+                self._paused = True
+                self.transport.pause_reading()
+        elif self._buffer:
+            self._buffer += data
             self._advance(self._buffer)
-            return
-        self._advance(data)
+        else:
+            self._advance(data)
 
     def _advance(self, data: bytes | bytearray) -> None:
         """Handle as much of `data` as is complete; keep the rest."""
         head = self._head
         if head is None:
+            if data[:1] in (b"\r", b"\n"):
+                data = data.lstrip(b"\r\n")  # blank lines before a request say nothing (RFC 9112, 2.2)
             end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
             if end < 0:
                 self._keep(data)
@@ -126,27 +137,25 @@ class GatewayProtocol(HttpToolsProtocol):
             except BadHead as bad:
                 self._reject(bad.error, bad.door)
                 return
+            self._door = head.door
             if not head.fast:
-                self._hand_over(data)
+                self._hand_over(data, end)
                 return
-            del_to = end + 4
-            if len(data) - del_to < head.length:
-                self._head = head
-                self._keep(data[del_to:])
-                self._arm(self.shared.body_timeout_s)
+            start = end + 4
+            if len(data) - start < head.length:
+                self._await_body(head, data[start:])
                 return
         else:
-            del_to = 0
+            start = 0
             if len(data) < head.length:
+                self._keep(data)
                 return
             self._disarm()
             self._head = None
-        stop = del_to + head.length
-        body = bytes(data[del_to:stop])
-        self._keep(data[stop:] if len(data) > stop else b"")
+        stop = start + head.length
+        body = bytes(memoryview(data)[start:stop])
+        self._keep(data[stop:])
         self._busy = True
-        if self.timeout_keep_alive_task is not None:
-            self._unset_keepalive_if_required()
         self._pending = self.shared.core.submit(self, head, body)
 
     def _keep(self, rest: bytes | bytearray) -> None:
@@ -154,12 +163,22 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         self._buffer = bytearray(rest) if rest else bytearray()
 
-    def _hand_over(self, data: bytes | bytearray) -> None:
-        """Let uvicorn handle this request."""
-        self._slow = True
-        rest = bytes(data)
-        self._buffer = bytearray()
+    def _await_body(self, head: Head, rest: bytes | bytearray) -> None:
+        """Keep what is there of a body, unless its sender may not send it at all."""
+        try:
+            self.shared.core.admit(head)
+        except InferryError as error:
+            self._reject(error, head.door)
+            return
+        self._head = head
+        self._keep(rest)
         self._arm(self.shared.body_timeout_s)
+
+    def _hand_over(self, data: bytes | bytearray, end: int) -> None:
+        """Let uvicorn handle this request; an offer to upgrade is hidden from its parser, which would stop at it."""
+        self._slow = True
+        rest = UPGRADE.sub(b"\r\nx-upgrade:", bytes(data[:end])) + bytes(data[end:])
+        self._buffer = bytearray()
         super().data_received(rest)
 
     # answers (core.Asker)
@@ -201,32 +220,56 @@ class GatewayProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if not keep:
             transport.close()
-            return
+        elif not self.flow.write_paused:
+            self._go_on()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        super().resume_writing()
+        if not self._busy and not self._slow:
+            self._go_on()
+
+    def _go_on(self) -> None:
         if self._paused:
             self._paused = False
-            transport.resume_reading()
+            self.transport.resume_reading()
         if self._buffer:
             self.loop.call_soon(self._resume)
 
     def _resume(self) -> None:
         """Go on with what the client sent behind the answered request."""
-        if not self._busy and not self._slow and not self.transport.is_closing():
+        if self._buffer and not (self._busy or self._slow or self.flow.write_paused or self.transport.is_closing()):
             self._advance(self._buffer)
 
     def _reject(self, error: InferryError, door: int = frames.DOOR_PLAIN) -> None:
-        """Answer a request that cannot be read on, and hang up."""
+        """Answer a request that cannot be read on, and hang up.
+
+        What the client still sends is thrown away for a moment: closing at once would reset the
+        connection, and the client might never see why.
+        """
         self._disarm()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._lingering:
             return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.cycle.response_started:
+                self.transport.close()
+                return
         body = self.shared.forms[door](error)
         self.transport.write(
             STATUS_LINE[error.status]
             + self.shared.date(self.server_state.default_headers)
             + CONTENT[frames.CONTENT_JSON]
+            + error_headers(error)
             + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
             + body
         )
-        self.transport.close()
+        self._lingering = True
+        self._buffer = bytearray()
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self._timer = self.loop.call_later(LINGER_S, self.transport.close)
 
     # time limits
 
@@ -241,28 +284,42 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._timer = None
-        if self._slow and self.cycle is not None and not self.cycle.more_body:
-            return
-        door = self._head.door if self._head is not None else frames.DOOR_PLAIN
+        if self._slow:
+            if not self._slow_message:
+                return
+            cycle = self.cycle
+            if self.pipeline or (cycle is not None and not cycle.more_body and not cycle.response_complete):
+                self._arm(self.shared.body_timeout_s)  # what was asked before is answered first
+                return
+            if cycle is not None and cycle.more_body and cycle.response_complete:
+                self.transport.close()  # answered already, from the head alone
+                return
+        door = self._door if self._slow or self._head is not None else frames.DOOR_PLAIN
         self._reject(
             RequestTimeout("The request did not arrive in time.", help="Send it faster, or in smaller parts."), door
         )
 
     def sweep(self) -> None:
-        """Called now and then: hang up when nothing happened since the last call."""
-        if not self.active and not self._busy and not self._slow:
+        """Called now and then: hang up when nothing happened since the last call, or nothing was read."""
+        unread = self.transport.get_write_buffer_size()
+        if unread and unread == self._unread:
+            self.transport.abort()
+        elif not unread and not self.active and not self._busy and not self._slow:
             self.transport.close()
+        self._unread = unread
         self.active = False
 
     # uvicorn's side of the connection
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our sentence, not uvicorn's
         """The slow path met bytes that are no HTTP."""
-        self._reject(InvalidInput("The request is not valid HTTP.", help="Check the request line, headers and chunks."))
+        error = InvalidInput("The request is not valid HTTP.", help="Check the request line, headers and chunks.")
+        self._reject(error, self._door)
 
     def on_message_begin(self) -> None:
         """A request begins on the slow path."""
-        self._slow_message = True
+        self._slow = self._slow_message = True
+        self._arm(self.shared.body_timeout_s)
         super().on_message_begin()
 
     def on_message_complete(self) -> None:
@@ -275,7 +332,14 @@ class GatewayProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """A request on the slow path is answered."""
         super().on_response_complete()
+        self._unset_keepalive_if_required()  # `sweep` does that, for both paths
+        if self._draining and not self.pipeline:
+            self.transport.close()
         self._maybe_take_back()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """A pipelined request offered an upgrade, and the parser has stopped at it: its answer is the last."""
+        self.cycle.keep_alive = False
 
     def _maybe_take_back(self) -> None:
         if self._slow and not self._slow_message and not self.pipeline and self.cycle.response_complete:

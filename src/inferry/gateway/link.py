@@ -8,10 +8,12 @@ begun; when the replica dies the page says which requests it never touched.
 from __future__ import annotations
 
 import asyncio
+import logging
 import mmap
 import os
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING, Protocol, cast
 
 from inferry.types import frames
@@ -19,8 +21,10 @@ from inferry.types import frames
 if TYPE_CHECKING:
     from inferry.gateway.core import Pending
 
+log = logging.getLogger(__name__)
+
 JOIN_LIMIT = 1 << 16
-REPLY_HEAD = frames.REPLY.size
+CONTENTS = (frames.CONTENT_JSON, frames.CONTENT_BINARY)
 
 
 class Owner(Protocol):
@@ -40,7 +44,7 @@ class Owner(Protocol):
 
 
 class Link(asyncio.Protocol):
-    """One replica's stream."""
+    """One replica's stream. `silent_since`: since when it owes a word (monotonic microseconds, 0: it does not)."""
 
     def __init__(self, owner: Owner, replica: str, path: str) -> None:
         self.owner = owner
@@ -50,6 +54,7 @@ class Link(asyncio.Protocol):
         self.inflight: dict[int, Pending] = {}
         self.suspect = False
         self.retired = False
+        self.silent_since = 0
         self._inbox = bytearray()
         self._next = 0
         self._page: mmap.mmap | None = None
@@ -80,6 +85,8 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ready for requests."""
         self.transport = cast("asyncio.Transport", transport)
+        if self.retired:
+            self.close()
 
     def send(self, pending: Pending) -> None:
         """Send one request and remember it."""
@@ -89,6 +96,8 @@ class Link(asyncio.Protocol):
         pending.id = self._next
         pending.link = self
         self.inflight[self._next] = pending
+        if not self.silent_since:
+            self.silent_since = time.monotonic_ns() // 1000
         head = pending.head
         version = pending.revision.version
         target = bytes((len(head.endpoint), len(version))) + head.endpoint + version
@@ -104,15 +113,22 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand every complete reply to the core."""
+        self._inbox += data
+        try:
+            for reply in frames.split_replies(self._inbox):
+                check(reply)
+                pending = self.inflight.pop(reply.id, None)
+                if pending is not None:
+                    self.owner.on_reply(pending, reply)
+        except frames.FrameError as error:
+            log.warning("replica %s dropped: %s", self.replica, error)
+            assert self.transport is not None
+            self.transport.abort()
+            return
+        self.silent_since = time.monotonic_ns() // 1000 if self.inflight else 0
         if self.suspect:
             self.suspect = False
             self.owner.on_recovered()
-        inbox = self._inbox
-        inbox += data
-        for reply in frames.split_replies(inbox):
-            pending = self.inflight.pop(reply.id, None)
-            if pending is not None:
-                self.owner.on_reply(pending, reply)
         if self.retired and not self.inflight:
             self.close()
 
@@ -148,3 +164,11 @@ class Link(asyncio.Protocol):
             [pending for number, pending in waiting if number > begun],
             [pending for number, pending in waiting if number <= begun],
         )
+
+
+def check(reply: frames.Reply) -> None:
+    """Raise FrameError unless HTTP can be made of a reply: user code runs where it comes from."""
+    if reply.kind != frames.RESULT or reply.content not in CONTENTS:
+        raise frames.FrameError(f"reply of kind {reply.kind}, content {reply.content}")
+    if reply.status != 200 and not 400 <= reply.status <= 599:
+        raise frames.FrameError(f"reply with status {reply.status}")

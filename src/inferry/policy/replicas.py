@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 FIRST_DELAY_S = 0.2
 LAST_DELAY_S = 30.0
+DOUBLINGS = 10
 
 
 class Running(NamedTuple):
@@ -37,7 +38,7 @@ def delay(failures: int) -> float:
     """Seconds to wait before the next start: none after a first death, then doubling to half a minute."""
     if failures <= 1:
         return 0.0
-    return float(min(LAST_DELAY_S, FIRST_DELAY_S * 2 ** (failures - 2)))
+    return float(min(LAST_DELAY_S, FIRST_DELAY_S * 2 ** min(failures - 2, DOUBLINGS)))
 
 
 def plan(
@@ -47,19 +48,15 @@ def plan(
     failures: Mapping[Hashable, Failures],
     now: float,
 ) -> Plan:
-    """Start what is missing (after its back-off), stop what is over, silent ones first."""
-    ranked = sorted(running, key=lambda replica: not replica.usable)
-    have = Counter(replica.group for replica in ranked if replica.usable)
-    total = Counter(replica.group for replica in ranked)
+    """Start what is missing (after its back-off); stop usable ones that are over, silent ones once replaced."""
+    running = list(running)
+    have = Counter(replica.group for replica in running if replica.usable)
     stop = []
-    for replica in ranked:
-        surplus = total[replica.group] - wanted.get(replica.group, 0)
-        silent_and_replaced = not replica.usable and have[replica.group] >= wanted.get(replica.group, 0)
-        if replica.group not in wanted or (surplus > 0 and (replica.usable or silent_and_replaced)):
+    for replica in sorted(running, key=lambda replica: replica.usable):
+        count = wanted.get(replica.group, 0)
+        if have[replica.group] > count or (not replica.usable and have[replica.group] == count):
             stop.append(replica.id)
-            total[replica.group] -= 1
-            if replica.usable:
-                have[replica.group] -= 1
+            have[replica.group] -= replica.usable
     start: list[Hashable] = []
     wake: float | None = None
     for group, count in wanted.items():

@@ -24,6 +24,7 @@ from inferry.types import frames
 from inferry.types.signature import Signature
 
 MAX_BODY = 256 << 20
+MAX_ANSWER = frames.MAX_FRAME - frames.REPLY.size
 
 
 class Peer(Protocol):
@@ -64,6 +65,10 @@ class Engine:
         self.max_rows = max_rows
         self.queue: list[Item] = []
         self.served = 0
+
+    def forget(self, peer: Peer) -> None:
+        """Drop what is queued for a peer that is gone."""
+        self.queue = [item for item in self.queue if item.peer is not peer]
 
     def offer(self, request: frames.Request, peer: Peer) -> None:
         """Decode a request and queue it, or answer at once with what is wrong with it."""
@@ -108,7 +113,7 @@ class Engine:
         start = time.monotonic_ns()
         try:
             parts = self._predict(batch)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises is its own affair
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
             if len(batch) > 1:
                 middle = len(batch) // 2
                 self._run(batch[:middle])
@@ -129,15 +134,15 @@ class Engine:
         self.served += size
 
     def _predict(self, batch: list[Item]) -> list[Any]:
-        if len(batch) == 1:
-            return [self.model.predict(batch[0].call.inputs)]
         calls = [item.call for item in batch]
+        if len(batch) == 1:
+            outputs = self.model.predict(calls[0].inputs)
+            if self.signature.batchable:
+                check_rows(outputs, calls[0].rows)
+            return [outputs]
         stacked = {name: np.concatenate([call.inputs[name] for call in calls]) for name in calls[0].inputs}
         outputs = self.model.predict(stacked)
-        total = sum(call.rows for call in calls)
-        for name, value in outputs.items():
-            if len(value) != total:
-                raise ModelFailed(f"Output {name!r} has {len(value)} rows for {total} rows of input.")
+        check_rows(outputs, sum(call.rows for call in calls))
         parts, start = [], 0
         for call in calls:
             end = start + call.rows
@@ -148,6 +153,8 @@ class Engine:
     def _answer(self, item: Item, outputs: Any, queue_us: int, predict_us: int, batch: int) -> None:
         try:
             encoded = item.codec.encode(item.call, outputs)
+            if len(encoded.body) > MAX_ANSWER:
+                raise ModelFailed(f"The answer is over {MAX_ANSWER} bytes.", help="Send fewer rows in a request.")
         except InferryError as error:
             self._refuse(item.request, item.codec, item.peer, error)
         except Exception:  # noqa: BLE001 - what cannot be written must cost one request, not the replica
@@ -172,6 +179,13 @@ class Engine:
         return tuple((name, array.dtype.char, array.shape[1:]) for name, array in call.inputs.items())
 
 
+def check_rows(outputs: Mapping[str, Any], rows: int) -> None:
+    """Raise ModelFailed unless every output has a row for each row of input."""
+    for name, value in outputs.items():
+        if len(value) != rows:
+            raise ModelFailed(f"Output {name!r} has {len(value)} rows for {rows} rows of input.")
+
+
 def inflate(request: frames.Request) -> frames.Request:
     """The request with its body unpacked. Raises InvalidInput or TooLarge (a bomb stops at the limit)."""
     wbits = 31 if request.flags & frames.FLAG_GZIP else 15
@@ -182,8 +196,10 @@ def inflate(request: frames.Request) -> frames.Request:
         raise InvalidInput(
             "The body is not valid for its Content-Encoding.", help="Send gzip or deflate data, or no encoding."
         ) from error
-    if unpacker.unconsumed_tail:
+    if unpacker.unconsumed_tail or (len(body) >= MAX_BODY and not unpacker.eof):
         raise TooLarge(f"The unpacked body is over {MAX_BODY} bytes.", help="Send fewer rows in a request.")
     if not unpacker.eof:
         raise InvalidInput("The compressed body is cut off.", help="Send the whole of it.")
+    if unpacker.unused_data:
+        raise InvalidInput("More data follows the compressed body.", help="Compress the body as one piece.")
     return request._replace(body=body, flags=0)

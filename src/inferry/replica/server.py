@@ -42,6 +42,7 @@ class Connection:
         self.page: mmap.mmap | None = None
         self.greeted = False
         self.closed = False
+        self._begun = 0
 
     def greet(self) -> None:
         """Take the first byte and the page that may come with it."""
@@ -50,8 +51,10 @@ class Connection:
             self.closed = True
         self.greeted = True
         for descriptor in descriptors:
-            self.page = mmap.mmap(descriptor, 8)
-            os.close(descriptor)
+            try:
+                self.page = mmap.mmap(descriptor, 8)
+            finally:
+                os.close(descriptor)
 
     def read(self) -> list[frames.Request]:
         """All complete requests that have arrived."""
@@ -67,7 +70,7 @@ class Connection:
             return list(frames.split_requests(self.inbox))
         except BlockingIOError:
             return []
-        except (OSError, frames.FrameError) as error:
+        except (OSError, ValueError, frames.FrameError) as error:  # ValueError: a page that is too small
             print(f"connection dropped: {error}", file=sys.stderr)
             self.closed = True
             return []
@@ -90,7 +93,8 @@ class Connection:
 
     def begin(self, request_id: int) -> None:
         """Note that the model has begun this request."""
-        if self.page is not None:
+        if self.page is not None and request_id > self._begun:
+            self._begun = request_id
             struct.pack_into("<Q", self.page, 0, request_id)
 
     def close(self) -> None:
@@ -99,6 +103,7 @@ class Connection:
         self.sock.close()
         if self.page is not None:
             self.page.close()
+            self.page = None
 
 
 class Server:
@@ -132,10 +137,10 @@ class Server:
                     return
                 if descriptor == waker:
                     os.read(waker, 64)
-                elif descriptor == self.listener.fileno():
-                    self._accept()
-                else:
+                elif descriptor in self.connections:
                     self._receive(self.connections[descriptor])
+                else:
+                    self._accept()
             if self.engine.queue:
                 self.engine.step()
             for connection in list(self.connections.values()):
@@ -174,6 +179,7 @@ class Server:
         descriptor = connection.sock.fileno()
         self.poller.unregister(descriptor)
         del self.connections[descriptor]
+        self.engine.forget(connection)
         connection.close()
 
     def _receive(self, connection: Connection) -> None:

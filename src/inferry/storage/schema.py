@@ -6,7 +6,10 @@ Alembic (imported only now) upgrades it in one transaction; unknown: a newer Inf
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
@@ -39,24 +42,46 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+def at_head(path: Path) -> bool:
+    """Whether the SQLite database there needs no migration."""
+    if not path.exists():
+        return False
+    engine = create_engine(f"sqlite:///{path}")
+    try:
+        with translated(), engine.connect() as connection:
+            return _revision(connection) == REVISIONS[-1]
+    finally:
+        engine.dispose()
+
+
 def writing(engine: Engine) -> Engine:
     """The same engine, whose transactions take the write lock when they begin."""
     return engine.execution_options(inferry_write=True)
 
 
 def _make_private(path: str) -> None:
-    """Create the file with mode 0600; the write-ahead log beside it inherits the mode."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    os.chmod(path, 0o600)  # noqa: PTH101 - beside os.open
+    """Give the file mode 0600, making it when it is not there; the log beside it inherits the mode.
+
+    It is never opened here: closing a database's file would drop the locks that SQLite holds
+    on it for other connections of this process.
+    """
+    target = Path(path)
+    if not target.exists():
+        handle, fresh = tempfile.mkstemp(prefix=".inferry-", dir=target.parent)  # made with mode 0600
+        os.close(handle)
+        with contextlib.suppress(FileExistsError):  # another opener was first
+            os.link(fresh, target)
+        Path(fresh).unlink()
+    target.chmod(0o600)
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, also around DDL
     for statement in (
+        f"PRAGMA busy_timeout={_BUSY_MS}",  # first: the others may have to wait
         "PRAGMA journal_mode=WAL",
         "PRAGMA synchronous=FULL",
         "PRAGMA foreign_keys=ON",
-        f"PRAGMA busy_timeout={_BUSY_MS}",
     ):
         connection.execute(statement)
 

@@ -148,12 +148,12 @@ def escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
+def number(value: float) -> str:
+    """A sample's value to the microsecond, however large it has grown."""
+    return str(value) if isinstance(value, int) else f"{value:.6f}".rstrip("0").rstrip(".")
+
+
 def family(name: str, kind: str, help: str, rows: Iterable[tuple[Labels, float]]) -> list[str]:
     """One metric with its samples; nothing when there are none."""
-    samples = [
-        f"{name}{text(labels)} {value:g}"
-        if value < 1e6
-        else f"{name}{text(labels)} {value:.6f}".rstrip("0").rstrip(".")
-        for labels, value in rows
-    ]
+    samples = [f"{name}{text(labels)} {number(value)}" for labels, value in rows]
     return [f"# HELP {name} {help}", f"# TYPE {name} {kind}", *samples] if samples else []

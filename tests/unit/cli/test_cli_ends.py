@@ -148,14 +148,14 @@ def test_up_hands_its_settings_over(composed, inferry, tmp_path):
     ]
 
 
-def test_serve_hands_its_settings_over(composed, inferry, monkeypatch):
+def test_serve_hands_its_settings_over(composed, inferry, monkeypatch, tmp_path):
     composed("serve", 0)
     monkeypatch.delenv("INFERRY_API_KEY")
     inferry("serve", "m.onnx")
     inferry("serve", "m.onnx", "--name", "n", "--sample", "s", "--port", "1", "--key", "k", "--ready-file", "r")
     assert composed.calls == [
-        ("serve", (Path("m.onnx"), None, None, "127.0.0.1", 8000, None, None)),
-        ("serve", (Path("m.onnx"), "n", Path("s"), "127.0.0.1", 1, "k", Path("r"))),
+        ("serve", (Path("m.onnx"), None, None, "127.0.0.1", 8000, None, None, tmp_path / "home")),
+        ("serve", (Path("m.onnx"), "n", Path("s"), "127.0.0.1", 1, "k", Path("r"), tmp_path / "home")),
     ]
 
 

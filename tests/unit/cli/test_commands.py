@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.fake_platform import Canned
 
-ENDPOINT = {"name", "model", "version", "revision", "replicas", "state", "url", "updated"}
-DETAILS = {"signature", "example", "traffic", "revisions", "curl", "python", "problem"}
+ENDPOINT = {"name", "model", "version", "revision", "replicas", "state", "problem", "url", "updated"}
+DETAILS = {"signature", "example", "traffic", "revisions", "curl", "python", "runtime"}
 VERSION = {"model", "number", "bundle", "runtime", "size", "created", "created_by", "serving"}
 
 

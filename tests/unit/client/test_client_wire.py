@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import socket
 
@@ -191,6 +192,12 @@ def test_names_are_checked_before_they_are_part_of_a_path(client):
     for call in (client.describe, client.endpoint, client.versions):
         with pytest.raises(InvalidName):
             call("../keys")
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_a_client_that_was_not_closed_leaves_no_socket(settings):
+    assert Client(settings).endpoint("echo").predict(1) == 1
+    gc.collect()
 
 
 # -- the other face

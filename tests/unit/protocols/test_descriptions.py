@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from protocol_cases import COLUMNS_2D, EVERY, IRIS, OPEN, PEOPLE, PERSON, TWO, request, spec
 
 from inferry.errors import NotFound
 from inferry.protocols import metadata, pages
 from inferry.protocols.openapi import openapi
 from inferry.protocols.plain import PlainCodec
 from inferry.types.signature import DATATYPES, Signature
+from tests.support.protocol_cases import COLUMNS_2D, EVERY, IRIS, OPEN, PEOPLE, PERSON, TWO, request, spec
 
 
 def test_model_metadata_lists_the_signature() -> None:

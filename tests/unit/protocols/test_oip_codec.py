@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from protocol_cases import CLASS_ANSWER, FIXED, IRIS, OPEN, PEOPLE, TWO, read, read_binary, request, spec
 
 from inferry.errors import InferryError, InvalidInput, ModelFailed
 from inferry.interfaces.codec import Call
@@ -20,6 +19,7 @@ from inferry.protocols import tensors
 from inferry.protocols.oip import OipCodec
 from inferry.types.frames import CONTENT_JSON
 from inferry.types.signature import DATATYPES, Signature
+from tests.support.protocol_cases import CLASS_ANSWER, FIXED, IRIS, OPEN, PEOPLE, TWO, read, read_binary, request, spec
 
 
 def tensor(name: str = "x", datatype: str = "FP32", shape: Any = (1, 4), **more: Any) -> dict[str, Any]:

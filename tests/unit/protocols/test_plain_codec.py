@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol_cases import (
+
+from inferry.errors import InvalidInput, ModelFailed
+from inferry.interfaces.codec import Call
+from inferry.protocols.plain import PlainCodec
+from inferry.types.frames import CONTENT_JSON
+from inferry.types.signature import Signature
+from tests.support.protocol_cases import (
     CLASS_ANSWER,
     COLUMNS_2D,
     FIXED,
@@ -27,12 +33,6 @@ from protocol_cases import (
     request,
     spec,
 )
-
-from inferry.errors import InvalidInput, ModelFailed
-from inferry.interfaces.codec import Call
-from inferry.protocols.plain import PlainCodec
-from inferry.types.frames import CONTENT_JSON
-from inferry.types.signature import Signature
 
 ROW = list(PERSON.values())
 X1, X2 = [5.0, 3.0, 1.0, 0.5], [6, 2, 4, 1]

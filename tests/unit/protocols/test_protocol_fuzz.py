@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from protocol_cases import EVERY, PERSON, request
 
 from inferry.errors import InferryError
 from inferry.interfaces.codec import Call
 from inferry.protocols.oip import OipCodec
 from inferry.protocols.plain import PlainCodec
 from inferry.types.signature import DATATYPES
+from tests.support.protocol_cases import EVERY, PERSON, request
 
 NAMES = st.sampled_from(["x", "age", "job", "text", "vector", "v", "k", "inputs", "b64", "outputs", *PERSON])
 SCALARS = st.one_of(

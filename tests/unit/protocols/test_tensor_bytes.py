@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from protocol_cases import spec
 
 from inferry.errors import InvalidInput, ModelFailed
 from inferry.protocols import tensors
 from inferry.types.signature import DATATYPES
+from tests.support.protocol_cases import spec
 
 NUMBERS = [name for name in DATATYPES if name not in ("BYTES", "BF16")]
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from protocol_cases import CLASS_ANSWER, IRIS, TWO, request, spec
 
 from inferry.protocols import tensors
 from inferry.protocols.oip import OipCodec
 from inferry.types.signature import DATATYPES, Signature
+from tests.support.protocol_cases import CLASS_ANSWER, IRIS, TWO, request, spec
 
 http = pytest.importorskip("tritonclient.http")
 

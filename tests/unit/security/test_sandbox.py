@@ -264,7 +264,7 @@ def test_the_network_is_there_when_the_policy_says_so(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 def test_without_root_the_same_holds(tmp_path):
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *(p for p in tmp_path.parents if "pytest" in str(p))):
         folder.chmod(0o755)
     names = ("list the root", "read the parent's environment", "send over UDP", "run a program")
     attempts = {name: FORBIDDEN[name] for name in names}
