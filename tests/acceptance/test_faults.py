@@ -81,9 +81,10 @@ def test_a_stopped_replica_times_out_clearly_and_traffic_moves_away(
 ) -> None:
     platform = start_platform()
     platform.deploy(models.constant(tmp_path, 1), "steady", "--replicas", "2", "--timeout", "2", sample=sample)
-    stopped = platform.replica_pids()[0]
+    before = {pid: processes.cpu_seconds([pid]) for pid in platform.replica_pids()}
     with load_on(platform) as load:
-        time.sleep(1)
+        time.sleep(2)
+        stopped = max(before, key=lambda pid: processes.cpu_seconds([pid]) - before[pid])  # the one that gets requests
         os.kill(stopped, signal.SIGSTOP)
         time.sleep(8)
         settled = time.monotonic()
