@@ -99,7 +99,7 @@ async def serve(settings: ControlSettings) -> None:
         locate_uv(),
         sys.executable,
         read_pip_settings(settings.variables, Path.home()),
-        cache=layout.cache,
+        cache=Path(settings.variables.get("UV_CACHE_DIR") or layout.cache),
     )
     environments.sweep()
     variables = clean_environment(settings.variables, str(layout.run))
