@@ -21,7 +21,9 @@ HEAD_LIMIT, BODY_LIMIT = float(LIMITS["INFERRY_HEAD_TIMEOUT"]), float(LIMITS["IN
 MEGABYTE = 1 << 20
 
 
-def head(target: Target, *lines: str, path: str = "/predict/table", method: str = "POST", version: str = "1.1") -> bytes:
+def head(
+    target: Target, *lines: str, path: str = "/predict/table", method: str = "POST", version: str = "1.1"
+) -> bytes:
     """A request's head with the admin key and these lines, nothing else."""
     text = "".join(f"{line}\r\n" for line in (f"authorization: Bearer {target.platform.key}", "host: x", *lines))
     return f"{method} {path} HTTP/{version}\r\n{text}\r\n".encode("latin-1")

@@ -183,9 +183,8 @@ def test_everything_in_the_home_is_private(platform: Platform, penguins) -> None
     open_to_others = [
         path
         for path in [platform.home, *platform.home.rglob("*")]
-        if not path.is_symlink()
-        and not {"envs", "cache"} & set(path.parts)
-        and stat.S_IMODE(path.stat().st_mode) & 0o077
+        if not path.is_symlink() and not {"envs", "cache"} & set(path.parts)
+        if stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
     assert open_to_others == []
 

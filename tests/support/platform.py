@@ -6,6 +6,7 @@ kill -9 and start again over the same home; `close` stops it and counts what it 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -160,7 +161,8 @@ class Platform:
     def kill9(self) -> None:
         """SIGKILL the whole process group at once; what is left must end by itself."""
         assert self.process is not None
-        os.killpg(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         self.process.wait(STOP_SECONDS)
         processes.wait_until(lambda: not self.processes(), 10, "orphans of a killed platform end by themselves")
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 from functools import partial
@@ -21,7 +22,7 @@ from inferry.api.access import Guard
 from inferry.api.app import Api, build
 from inferry.backends.local import LocalBackend
 from inferry.backends.zygotes import Zygotes
-from inferry.bundles.inspector import read_result
+from inferry.bundles.verdict import read_result
 from inferry.compose.checks import make_checks
 from inferry.compose.process import announce, configure_logging, on_lifeline
 from inferry.compose.settings import ControlSettings, Layout
@@ -40,9 +41,18 @@ from inferry.security.keys import KeyRing, mint
 from inferry.security.sandbox import clean_environment
 from inferry.storage.blobs import DirectoryBlobs
 from inferry.storage.metadata import open_store
+from inferry.storage.schema import at_head
 
 BOOT = Path(__file__).with_name("boot.py")
 ADMIN = "admin"
+
+
+def open_migrated(database: Path) -> MetadataStore:
+    """The store, after a migration in a process of its own if one is due."""
+    url = f"sqlite:///{database}"
+    if not at_head(database):
+        subprocess.run([sys.executable, "-P", "-m", "inferry.storage.migrate", url], check=False)
+    return open_store(url)
 
 
 def sweep(layout: Layout, blobs: DirectoryBlobs, store: MetadataStore) -> None:
@@ -79,7 +89,7 @@ async def serve(settings: ControlSettings) -> None:
     on_lifeline(loop, settings.lifeline, lambda: os._exit(0))
     layout = Layout(Path(settings.home), Path(settings.run))
     pepper = read_private(layout.pepper)
-    store = open_store(f"sqlite:///{layout.database}")
+    store = await asyncio.to_thread(open_migrated, layout.database)
     blobs = DirectoryBlobs(layout.bundles)
     ensure_admin(layout, store, pepper)
     sweep(layout, blobs, store)
@@ -97,7 +107,9 @@ async def serve(settings: ControlSettings) -> None:
     fleet = Fleet(backend)
     publisher = Publisher(layout.gateway_socket, layout.table, fleet.stuck)
     reconciler = Reconciler(fleet, publisher, partial(read_store, store))
-    deployer = Deployer(store, blobs, Builder(environments, backend, blobs, settings.inspect_timeout_s), fleet, reconciler)
+    deployer = Deployer(
+        store, blobs, Builder(environments, backend, blobs, settings.inspect_timeout_s), fleet, reconciler
+    )
     site = Site(
         http=settings.http,
         key_file=layout.admin_key,

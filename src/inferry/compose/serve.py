@@ -26,8 +26,8 @@ import uvloop
 from inferry.backends.local import LocalBackend
 from inferry.backends.zygotes import Zygotes
 from inferry.bundles.detect import detect
-from inferry.bundles.inspector import read_result
 from inferry.bundles.pack import verify
+from inferry.bundles.verdict import read_result
 from inferry.compose.control import BOOT
 from inferry.compose.gateway import FORMS, make_pages, make_server
 from inferry.compose.settings import MAX_BODY, GatewaySettings, Layout

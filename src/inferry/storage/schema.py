@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,18 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+def at_head(path: Path) -> bool:
+    """Whether the SQLite database there needs no migration."""
+    if not path.exists():
+        return False
+    engine = create_engine(f"sqlite:///{path}")
+    try:
+        with translated(), engine.connect() as connection:
+            return _revision(connection) == REVISIONS[-1]
+    finally:
+        engine.dispose()
+
+
 def writing(engine: Engine) -> Engine:
     """The same engine, whose transactions take the write lock when they begin."""
     return engine.execution_options(inferry_write=True)
@@ -65,13 +79,24 @@ def _make_private(path: str) -> None:
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, also around DDL
-    for statement in (
-        f"PRAGMA busy_timeout={_BUSY_MS}",  # first: the others may have to wait
-        "PRAGMA journal_mode=WAL",
-        "PRAGMA synchronous=FULL",
-        "PRAGMA foreign_keys=ON",
-    ):
-        connection.execute(statement)
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")  # first: the others may have to wait
+    _use_wal(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _use_wal(connection: Any) -> None:
+    """Write-ahead logging. SQLite does not wait for other openers when the mode is changed, so we do."""
+    give_up = time.monotonic() + _BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -9,7 +9,8 @@ import joblib
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from inferry.bundles.inspector import inspect, read_result
+from inferry.bundles.inspector import inspect
+from inferry.bundles.verdict import read_result
 from inferry.errors import InvalidInput, InvalidModel, MissingPlugin
 
 

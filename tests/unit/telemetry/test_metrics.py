@@ -129,6 +129,8 @@ def test_a_counter_keeps_its_microseconds_however_large(microseconds):
     series = metrics.get((("endpoint", "a"),))
     series.predict_us = microseconds
     samples, _ = parse(metrics.render())
-    assert samples["inferry_predict_seconds_total", (("endpoint", "a"),)] == pytest.approx(microseconds / 1e6, rel=1e-12)
+    assert samples["inferry_predict_seconds_total", (("endpoint", "a"),)] == pytest.approx(
+        microseconds / 1e6, rel=1e-12
+    )
     series.rows = 12_345_678
     assert 'inferry_rows_total{endpoint="a"} 12345678\n' in metrics.render()

@@ -11,7 +11,9 @@ from inferry.types import frames
 
 small = st.binary(max_size=200)
 u8, u16, u32, u64 = (st.integers(0, (1 << bits) - 1) for bits in (8, 16, 32, 64))
-requests = st.builds(frames.Request, u64, u8, u8, u16, u32, u64, st.binary(max_size=255), st.binary(max_size=255), small)
+requests = st.builds(
+    frames.Request, u64, u8, u8, u16, u32, u64, st.binary(max_size=255), st.binary(max_size=255), small
+)
 replies = st.builds(frames.Reply, u64, u8, u8, u16, u32, u32, u32, u16, u16, small)
 
 

@@ -1,0 +1,125 @@
+"""A replica that only speaks frames, in the test's own event loop, and the small world around a gateway.
+
+`FakeReplica` listens on a real unix socket. By default it answers every request with its own name
+and the body's size; with `hold=True` requests wait in `asked` until the test answers them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import mmap
+import os
+import socket
+import struct
+import time
+
+from inferry.security.keys import mint
+from inferry.types import frames
+from inferry.types.registry import Key
+from inferry.types.routing import EndpointRoute, ReplicaAddress, RevisionRoute, RoutingTable
+from inferry.types.signature import Signature
+
+PEPPER = b"p" * 32
+
+
+class FakeReplica:
+    """One replica; `asked` are the requests that arrived."""
+
+    def __init__(self, path: str, name: str = "r", hold: bool = False) -> None:
+        self.path = path
+        self.name = name
+        self.hold = hold
+        self.asked: asyncio.Queue[frames.Request] = asyncio.Queue()
+        self.count = 0
+        self.page: mmap.mmap | None = None
+        self.sock: socket.socket | None = None
+        self.gone = asyncio.Event()
+        self.listening = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> FakeReplica:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen(16)
+        self._listener.setblocking(False)
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            sock, _ = await loop.sock_accept(self._listener)
+            readable = loop.create_future()
+            loop.add_reader(sock, readable.set_result, None)
+            await readable
+            loop.remove_reader(sock)
+            _, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+            self.page = mmap.mmap(descriptors[0], 8)
+            os.close(descriptors[0])
+            self.sock = sock
+            inbox = bytearray()
+            while data := await loop.sock_recv(sock, 1 << 18):
+                inbox += data
+                for request in frames.split_requests(inbox):
+                    self.count += 1
+                    self.asked.put_nowait(request)
+                    if not self.hold:
+                        await self.answer(request)
+            sock.close()
+            self.gone.set()
+
+    async def answer(
+        self, request: frames.Request, status: int = 200, body: bytes | None = None, **fields: int
+    ) -> None:
+        """Reply to one request."""
+        if body is None:
+            body = json.dumps({"by": self.name, "size": len(request.body)}).encode()
+        await self.write(
+            frames.pack_reply(request.id, fields.pop("kind", frames.RESULT), status=status, body=body, **fields)
+        )
+
+    async def write(self, data: bytes) -> None:
+        """Any bytes at all."""
+        assert self.sock is not None
+        await asyncio.get_running_loop().sock_sendall(self.sock, data)
+
+    def begin(self, number: int) -> None:
+        """Note in the page that this request was begun."""
+        assert self.page is not None
+        struct.pack_into("<Q", self.page, 0, number)
+
+    async def die(self) -> None:
+        """What a killed process leaves behind: nobody listens, the stream ends."""
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._listener.close()
+        os.unlink(self.path)  # noqa: PTH108
+        if self.sock is not None:
+            self.sock.close()
+        if self.page is not None:
+            self.page.close()
+
+
+def make_key(role: str = "invoker", endpoints: tuple[str, ...] = ("*",), expires: float = 0.0) -> tuple[Key, bytes]:
+    """A key and the header that carries it."""
+    key, text = mint("test", role, endpoints, expires, 0.0 if expires else time.time(), PEPPER)
+    return key, f"Bearer {text}".encode()
+
+
+def revision(*replicas: FakeReplica, number: int = 1, weight: int = 100, timeout_s: float = 30.0) -> RevisionRoute:
+    """A revision served by these replicas; its version is ten times its number."""
+    return RevisionRoute(
+        number=number, version=10 * number, weight=weight, signature=Signature(kind="open"), timeout_s=timeout_s,
+        replicas=tuple(ReplicaAddress(id=replica.path, socket=replica.path) for replica in replicas),
+    )  # fmt: skip
+
+
+def table(*keys: Key, generation: int = 1, **endpoints: tuple[RevisionRoute, ...]) -> RoutingTable:
+    """A routing table."""
+    return RoutingTable(
+        generation=generation,
+        endpoints={name: EndpointRoute(name=name, model=name, revisions=rows) for name, rows in endpoints.items()},
+        keys={key.id: key for key in keys},
+    )

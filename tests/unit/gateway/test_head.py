@@ -1,0 +1,233 @@
+"""Head: what the gateway reads of a request's first lines."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from inferry.errors import InvalidInput, TooLarge, UnsupportedMedia
+from inferry.gateway.head import MAX_CACHED, MAX_CACHED_HEAD, BadHead, Head, Heads
+from inferry.types import frames
+
+LIMIT = 1000
+
+
+def lines(target="/predict/iris", *headers, method="POST", version="1.1", length="5"):
+    rows = [f"{method} {target} HTTP/{version}", "Host: x", *headers]
+    if length is not None:
+        rows.append(f"Content-Length: {length}")
+    return "\r\n".join([*rows, "", ""]).encode("latin-1")
+
+
+def read(*args, **kwargs):
+    return Heads(LIMIT).get(lines(*args, **kwargs))
+
+
+def refused(*args, **kwargs):
+    with pytest.raises(BadHead) as bad:
+        read(*args, **kwargs)
+    return bad.value
+
+
+@pytest.mark.parametrize(
+    ("target", "door", "endpoint", "version"),
+    [
+        ("/predict/iris", frames.DOOR_PLAIN, b"iris", b""),
+        ("/predict/iris?x=1", frames.DOOR_PLAIN, b"iris", b""),
+        ("/predict/ir%69s", frames.DOOR_PLAIN, b"iris", b""),
+        ("/predict/a%2Fb", frames.DOOR_PLAIN, b"a/b", b""),
+        ("/v2/models/iris/infer", frames.DOOR_OIP, b"iris", b""),
+        ("/v2/models/iris/infer?x=/y", frames.DOOR_OIP, b"iris", b""),
+        ("/v2/models/iris/versions/12/infer", frames.DOOR_OIP, b"iris", b"12"),
+        ("/v2/models/i%72is/versions/%31/infer", frames.DOOR_OIP, b"iris", b"1"),
+        ("/predict/" + "a" * 500, frames.DOOR_PLAIN, b"a" * 64, b""),
+        ("/v2/models/a/versions/" + "1" * 500 + "/infer", frames.DOOR_OIP, b"a", b"1" * 16),
+    ],
+)
+def test_a_prediction_is_fast_and_names_its_door_endpoint_and_version(target, door, endpoint, version):
+    head = read(target)
+    assert (head.fast, head.door, head.endpoint, head.version) == (True, door, endpoint, version)
+    assert (head.length, head.keep_alive, head.flags, head.json_size, head.timeout) == (5, True, 0, 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/", "/predict", "/predict/", "/predict/a/b", "/predict//", "/metrics", "/v2", "/v2/models/a", "/v2/models/a/ready",
+        "/v2/models//infer", "/v2/models/a/versions//infer", "/v2/models/a/infer/", "/v2/models/a/versions/1/x/infer",
+        "http://host/predict/iris", "/endpoints/a", "*",
+    ],
+)  # fmt: skip
+def test_every_other_target_goes_the_ordinary_way(target):
+    assert not read(target).fast
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND"])
+def test_every_other_method_goes_the_ordinary_way(method):
+    assert not read(method=method).fast
+
+
+def test_connect_goes_the_ordinary_way():
+    assert not read("host:80", method="CONNECT", length=None).fast
+
+
+@pytest.mark.parametrize("headers", [("Transfer-Encoding: chunked",), ()])
+def test_without_a_plain_length_it_is_not_fast(headers):
+    assert not read("/predict/iris", *headers, length=None).fast
+
+
+@pytest.mark.parametrize("expect", ["100-continue", "100-Continue", "something"])
+def test_an_expectation_is_not_fast(expect):
+    assert not read("/predict/iris", f"Expect: {expect}").fast
+
+
+def test_an_offer_to_upgrade_is_passed_over():
+    head = read("/predict/iris", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMA")
+    assert (head.fast, head.endpoint, head.length, head.keep_alive) == (True, b"iris", 5, True)
+
+
+@pytest.mark.parametrize(
+    ("headers", "version", "keep"),
+    [
+        ((), "1.1", True), (("Connection: keep-alive",), "1.1", True), (("Connection: close",), "1.1", False),
+        (("Connection: x, Close",), "1.1", False), ((), "1.0", False), (("Connection: keep-alive",), "1.0", False),
+    ],
+)  # fmt: skip
+def test_keep_alive_follows_version_and_connection_header(headers, version, keep):
+    assert read("/predict/iris", *headers, version=version).keep_alive is keep
+
+
+@pytest.mark.parametrize("target", ["/predict/iris", "/v2/models/iris/infer"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ("Content-Length: 5", "Transfer-Encoding: chunked"),
+        ("Transfer-Encoding: chunked", "Content-Length: 5"),
+        ("Content-Length: 5", "Content-Length: 6"),
+        ("Content-Length: 5", "Content-Length: 5"),
+        ("Content-Length: 5, 5",), ("Content-Length: +5",), ("Content-Length: -5",), ("Content-Length: 0x5",),
+        ("Content-Length: 5a",), ("Content-Length: ",), ("Content-Length: 99999999999999999999999999",),
+        ("Transfer-Encoding: gzip",), ("Transfer-Encoding: chunked, identity",),
+        ("Content-Length : 5",), ("A b: c",), (" folded: x",), ("A: b\n c",), ("A: b\0",), ("no colon",),
+    ],
+)  # fmt: skip
+def test_doubtful_framing_is_refused_in_the_form_of_its_door(target, headers):
+    bad = refused(target, *headers, length=None)
+    assert isinstance(bad.error, InvalidInput)
+    assert bad.door == (frames.DOOR_OIP if target.startswith("/v2") else frames.DOOR_PLAIN)
+    assert bad.error.help
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"content-length", b"5"), (b"transfer-encoding", b"chunked")],
+        [(b"content-length", b"5"), (b"content-length", b"6")],
+        [(b"content-length", b"+5")], [(b"content-length", b"")], [(b"content-length", "٣".encode())],
+    ],
+)  # fmt: skip
+def test_doubtful_framing_is_refused_whoever_parsed_it(headers):
+    with pytest.raises(BadHead):
+        Heads(LIMIT).build(b"POST", b"/predict/iris", headers)
+
+
+@pytest.mark.parametrize("length", [LIMIT + 1, 1 << 40, 10**18, (1 << 64) - 1])
+def test_a_body_over_the_limit_is_refused_from_the_head_alone(length):
+    bad = refused(length=str(length))
+    assert isinstance(bad.error, TooLarge)
+    assert str(LIMIT) in bad.error.message
+    assert read(length=str(LIMIT)).length == LIMIT
+
+
+def test_spaces_around_values_do_not_count():
+    head = read("/predict/iris", "Inferry-Timeout:   2.5  ", "Inference-Header-Content-Length: 3\t", length="5 \t ")
+    assert (head.length, head.timeout, head.json_size) == (5, 2.5, 3)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "x", "1e9", "nan", "inf", "", "1.", "9999999", "0.0000001", "1 2"])
+def test_a_timeout_is_a_positive_number_of_seconds(value):
+    assert isinstance(refused("/predict/iris", f"Inferry-Timeout: {value}").error, InvalidInput)
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1001", "4294967296", "99999999999999999999", "999999999999999999999"])
+def test_a_json_size_that_no_body_has_is_refused(value):
+    bad = refused("/v2/models/a/infer", f"Inference-Header-Content-Length: {value}")
+    assert isinstance(bad.error, InvalidInput)
+    assert bad.door == frames.DOOR_OIP
+
+
+@pytest.mark.parametrize(
+    ("value", "flags"), [("identity", 0), ("gzip", frames.FLAG_GZIP), ("GZIP", frames.FLAG_GZIP), ("deflate", frames.FLAG_DEFLATE)]
+)  # fmt: skip
+def test_the_content_encoding_becomes_a_flag(value, flags):
+    assert read("/predict/iris", f"Content-Encoding: {value}").flags == flags
+
+
+@pytest.mark.parametrize("value", ["br", "gzip, gzip", "zstd", ""])
+def test_an_unknown_content_encoding_is_refused(value):
+    assert isinstance(refused("/predict/iris", f"Content-Encoding: {value}").error, UnsupportedMedia)
+
+
+def test_the_authorization_is_kept_as_it_is():
+    assert read("/predict/iris", "AUTHORIZATION: Bearer abc").authorization == b"Bearer abc"
+
+
+def test_too_many_headers_are_refused():
+    assert "256" in refused("/predict/iris", *[f"A{number}: b" for number in range(300)]).error.message
+    assert read("/predict/iris", *[f"A{number}: b" for number in range(200)]).fast
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x16\x03\x01\x02\r\n\r\n", b"hello\r\n\r\n", b"GET\r\n\r\n", b"POST /predict/x HTTP/9.9\r\n\r\n",
+             b"POST /predict/\xff HTTP/1.1\r\nContent-Length: 1\r\n\r\n",
+             b"GET / HTTP/1.1\n\nPOST /predict/x HTTP/1.1\r\nContent-Length: 5\r\n\r\n"],
+)  # fmt: skip
+def test_what_is_no_http_is_refused(data):
+    with pytest.raises(BadHead):
+        Heads(LIMIT).get(data)
+
+
+def test_the_same_head_is_parsed_once():
+    heads = Heads(LIMIT)
+    assert heads.get(lines()) is heads.get(bytes(bytearray(lines())))
+
+
+def test_the_memory_of_heads_is_bounded():
+    heads = Heads(LIMIT)
+    for number in range(MAX_CACHED + 10):
+        heads.get(lines("/predict/iris", f"X-Request-Id: {number}"))
+    assert len(heads._known) <= MAX_CACHED
+    heads._known.clear()
+    heads.get(lines("/predict/iris", "X: " + "y" * MAX_CACHED_HEAD))
+    heads.get(lines("/metrics", method="GET", length=None))
+    assert not heads._known
+
+
+def test_a_refused_head_is_refused_again():
+    heads = Heads(LIMIT)
+    for _ in range(2):
+        with pytest.raises(BadHead):
+            heads.get(lines(length="x"))
+
+
+piece = st.one_of(
+    st.binary(max_size=20),
+    st.sampled_from(
+        [b"POST", b" /predict/a", b" /v2/models/a/infer", b" HTTP/1.1\r\n", b"Content-Length: 5\r\n", b"\r\n", b":", b"\n",
+         b"Transfer-Encoding: chunked\r\n", b"Connection: upgrade\r\n", b"Upgrade: h2c\r\n", b"inferry-timeout: 1\r\n",
+         b"content-length: 99999999999999999999\r\n", b"Inference-Header-Content-Length: 4294967297\r\n"]
+    ),
+)  # fmt: skip
+
+
+@given(st.lists(piece, max_size=12).map(b"".join))
+@example(b"")
+@example(b"\r\n")
+@example(b"PRI * HTTP/2.0")
+def test_any_bytes_give_a_head_or_a_refusal_and_nothing_else(data):
+    try:
+        head = Heads(LIMIT).get(data + b"\r\n\r\n")
+    except BadHead as bad:
+        assert 400 <= bad.error.status < 500
+    else:
+        assert isinstance(head, Head)
+        assert not head.fast or (head.endpoint and head.length <= LIMIT and head.json_size <= LIMIT)

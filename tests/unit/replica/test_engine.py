@@ -1,0 +1,264 @@
+"""Engine: decode, batch, predict, split, encode; one bad item costs only itself."""
+
+import gzip
+import json
+import time
+import zlib
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferry.replica import engine as engines
+from inferry.replica.engine import Engine
+from inferry.types import frames
+from tests.support.fake_model import DOOR, LEAVE, POISON, SIGNATURE, FakeCodec, FakeModel, FakePeer
+
+
+def make(model=None, **options):
+    return Engine(model or FakeModel(), options.pop("signature", SIGNATURE), {DOOR: FakeCodec()}, **options)
+
+
+def ask(engine, peer, id, body, **fields):
+    if not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    frame = frames.pack_request(id, frames.INFER, door=fields.pop("door", DOOR), body=body, **fields)
+    (request,) = frames.split_requests(bytearray(frame))
+    engine.offer(request, peer)
+
+
+def run(engine):
+    while engine.queue:
+        engine.step()
+
+
+def answers(peer):
+    return {reply.id: json.loads(reply.body) for reply in peer.replies if reply.status == 200}
+
+
+def refusals(peer):
+    return {reply.id: (reply.status, json.loads(reply.body)["code"]) for reply in peer.replies if reply.status != 200}
+
+
+def test_what_waits_together_runs_together_and_is_split_right():
+    engine, one, two = make(), FakePeer(), FakePeer()
+    ask(engine, one, 1, [1, 2])
+    ask(engine, two, 1, [3])
+    ask(engine, one, 2, [4, 5, 6])
+    run(engine)
+    assert engine.model.seen == [6]
+    assert answers(one) == {1: [2, 4], 2: [8, 10, 12]}
+    assert answers(two) == {1: [6]}
+    assert {(reply.batch, reply.rows) for reply in one.replies} == {(3, 2), (3, 3)}
+    assert engine.served == 3
+
+
+@given(
+    st.lists(st.lists(st.integers(-100, 100).map(float), max_size=9), min_size=1, max_size=12),
+    st.sets(st.integers(0, 11)),
+    st.integers(1, 12),
+)
+def test_every_request_is_answered_once_and_right_whoever_is_poisoned(bodies, poisoned, max_rows):
+    engine, peer = make(max_rows=max_rows), FakePeer()
+    for id, rows in enumerate(bodies):
+        ask(engine, peer, id, [*rows, POISON] if id in poisoned else rows)
+    run(engine)
+    assert sorted(reply.id for reply in peer.replies) == list(range(len(bodies)))
+    assert answers(peer) == {id: [2 * x for x in rows] for id, rows in enumerate(bodies) if id not in poisoned}
+    assert set(refusals(peer).values()) <= {(500, "model_failed")}
+
+
+def test_a_poisoned_item_is_found_by_halving():
+    engine, peer = make(), FakePeer()
+    for id in range(8):
+        ask(engine, peer, id, [POISON if id == 5 else id])
+    run(engine)
+    assert refusals(peer) == {5: (500, "model_failed")}
+    assert engine.model.seen == [8, 4, 4, 2, 1, 1, 2]
+    assert engine.served == 7
+
+
+def test_a_model_that_calls_exit_costs_one_request():
+    engine, peer = make(), FakePeer()
+    ask(engine, peer, 1, [1])
+    ask(engine, peer, 2, [LEAVE])
+    run(engine)
+    assert answers(peer) == {1: [2]}
+    assert refusals(peer) == {2: (500, "model_failed")}
+
+
+def test_the_message_of_a_models_error_stays_inside():
+    engine, peer = make(), FakePeer()
+    ask(engine, peer, 1, [POISON])
+    run(engine)
+    assert b"poison" not in peer.replies[0].body
+    assert b"ValueError" in peer.replies[0].body
+
+
+def test_a_request_past_its_deadline_is_refused_without_the_model():
+    engine, peer = make(), FakePeer()
+    now = time.monotonic_ns() // 1000
+    ask(engine, peer, 1, [1], deadline=now - 1)
+    ask(engine, peer, 2, [2], deadline=now + 60_000_000)
+    run(engine)
+    assert refusals(peer) == {1: (504, "deadline_exceeded")}
+    assert answers(peer) == {2: [4]}
+    assert (engine.model.seen, peer.begun) == ([1], [2])
+
+
+def test_peers_know_what_is_begun_before_the_model_sees_it():
+    peer = FakePeer()
+
+    class Watching(FakeModel):
+        def predict(self, inputs):
+            assert peer.begun == [1, 2]
+            return super().predict(inputs)
+
+    engine = make(Watching())
+    ask(engine, peer, 1, [1])
+    ask(engine, peer, 2, [2])
+    engine.step()
+    assert answers(peer) == {1: [2], 2: [4]}
+
+
+def test_a_batch_takes_at_most_max_rows_and_in_order():
+    engine, peer = make(max_rows=4), FakePeer()
+    for id, rows in enumerate([3, 3, 1, 9, 1]):
+        ask(engine, peer, id, [float(id)] * rows)
+    engine.step()
+    assert peer.begun == [0, 2]
+    run(engine)
+    assert engine.model.seen == [4, 4, 9]
+    assert answers(peer)[3] == [6.0] * 9
+
+
+@pytest.mark.parametrize("body", [[], [1.0] * 65])
+def test_no_rows_or_too_many_run_alone(body):
+    engine, peer = make(), FakePeer()
+    for id in range(2):
+        ask(engine, peer, id, body)
+    run(engine)
+    assert engine.model.seen == [len(body)] * 2
+
+
+def test_a_model_that_is_not_batchable_gets_one_request_at_a_time():
+    engine, peer = make(signature=msgspec.structs.replace(SIGNATURE, batchable=False)), FakePeer()
+    for id in range(3):
+        ask(engine, peer, id, [1])
+    run(engine)
+    assert engine.model.seen == [1, 1, 1]
+
+
+def test_different_shapes_and_types_are_not_stacked():
+    class Shaped(FakeCodec):
+        def decode(self, request):
+            call = super().decode(request)
+            if call.rows == 2:
+                call.inputs["x"] = call.inputs["x"].astype(np.float32)
+            if call.rows == 3:
+                call.inputs["x"] = call.inputs["x"].reshape(3, 1)
+            return call
+
+    engine, peer = make(), FakePeer()
+    engine.codecs = {DOOR: Shaped()}
+    for id, rows in enumerate([1, 2, 3, 1, 2, 3]):
+        ask(engine, peer, id, [1.0] * rows)
+    run(engine)
+    assert engine.model.seen == [2, 4, 6]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_a_wrong_number_of_output_rows_is_never_handed_out(rows):
+    class Short(FakeModel):
+        def predict(self, inputs):
+            return {"y": np.zeros(rows)}
+
+    engine, peer = make(Short()), FakePeer()
+    ask(engine, peer, 1, [1, 2])
+    ask(engine, peer, 2, [3, 4])
+    run(engine)
+    assert refusals(peer) == {1: (500, "model_failed"), 2: (500, "model_failed")}
+    assert f"{rows} rows for 2 rows" in json.loads(peer.replies[0].body)["message"]
+
+
+def test_rows_that_are_wrong_only_in_a_batch_are_asked_for_one_by_one():
+    class Merging(FakeModel):
+        def predict(self, inputs):
+            out = super().predict(inputs)
+            return out if len(inputs["x"]) == 1 else {"y": out["y"][:1]}
+
+    engine, peer = make(Merging()), FakePeer()
+    ask(engine, peer, 1, [1])
+    ask(engine, peer, 2, [2])
+    run(engine)
+    assert answers(peer) == {1: [2], 2: [4]}
+
+
+def test_a_bug_in_the_codec_costs_one_request():
+    engine, peer = make(), FakePeer()
+    ask(engine, peer, 1, b"bug")
+    ask(engine, peer, 2, b"unwritable")
+    ask(engine, peer, 3, b"{")
+    ask(engine, peer, 4, [1])
+    run(engine)
+    assert refusals(peer) == {1: (500, "internal"), 2: (500, "model_failed"), 3: (400, "invalid_input")}
+    assert answers(peer) == {4: [2]}
+
+
+def test_an_answer_that_no_frame_carries_is_refused(monkeypatch):
+    monkeypatch.setattr(engines, "MAX_ANSWER", 10)
+    engine, peer = make(), FakePeer()
+    ask(engine, peer, 1, [1] * 9)
+    ask(engine, peer, 2, [1])
+    run(engine)
+    assert refusals(peer) == {1: (500, "model_failed")}
+    assert answers(peer) == {2: [2]}
+
+
+def test_an_unknown_door_is_refused():
+    engine, peer = make(), FakePeer()
+    ask(engine, peer, 1, [1], door=9)
+    assert (peer.replies[0].status, engine.queue) == (400, [])
+
+
+@pytest.mark.parametrize(
+    ("flag", "pack"), [(frames.FLAG_GZIP, gzip.compress), (frames.FLAG_DEFLATE, zlib.compress)]
+)  # fmt: skip
+def test_compressed_bodies_are_unpacked(flag, pack):
+    engine, peer = make(), FakePeer()
+    ask(engine, peer, 1, pack(b"[1, 2]"), flags=flag)
+    run(engine)
+    assert answers(peer) == {1: [2, 4]}
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[:-5], lambda data: data + b"x", lambda data: b"x" + data, lambda data: b""]
+)
+@pytest.mark.parametrize("flag", [frames.FLAG_GZIP, frames.FLAG_DEFLATE])
+def test_a_spoiled_compressed_body_is_refused(flag, spoil):
+    pack = gzip.compress if flag == frames.FLAG_GZIP else zlib.compress
+    engine, peer = make(), FakePeer()
+    ask(engine, peer, 1, spoil(pack(b"[1, 2]")), flags=flag)
+    assert refusals(peer) == {1: (400, "invalid_input")}
+
+
+@pytest.mark.parametrize("size", [1001, 1100, 5000, 5_000_000])
+def test_a_bomb_stops_at_the_limit(monkeypatch, size):
+    monkeypatch.setattr(engines, "MAX_BODY", 1000)
+    engine, peer = make(), FakePeer()
+    ask(engine, peer, 1, gzip.compress(b" " * (size - 3) + b"[1]"), flags=frames.FLAG_GZIP)
+    ask(engine, peer, 2, gzip.compress(b" " * 997 + b"[1]"), flags=frames.FLAG_GZIP)
+    run(engine)
+    assert refusals(peer) == {1: (413, "too_large")}
+    assert answers(peer) == {2: [2]}
+
+
+def test_work_of_a_peer_that_is_gone_is_dropped():
+    engine, gone, here = make(), FakePeer(), FakePeer()
+    ask(engine, gone, 1, [1])
+    ask(engine, here, 2, [2])
+    engine.forget(gone)
+    run(engine)
+    assert (engine.model.seen, gone.replies, answers(here)) == ([1], [], {2: [4]})
