@@ -60,7 +60,11 @@ def start():
     """A process of its own, for signals, pipes and imports."""
 
     def call(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-        code = "from inferry.cli.main import main; main()"
+        # A run in the background may hand SIGINT down as ignored; a person at a terminal does not.
+        code = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+            "from inferry.cli.main import main; main()"
+        )
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen([sys.executable, "-c", code, *arguments], **{**pipes, **options})
 
