@@ -9,6 +9,7 @@ the rules, takes it or names the row at fault. Back: head and bytes -> {output n
 from __future__ import annotations
 
 import base64
+import contextlib
 import math
 import struct
 from collections.abc import Mapping
@@ -80,10 +81,8 @@ def _as_array(value: Any, spec: TensorSpec) -> Array:
     """An array of any type; pandas columns keep what is missing as NaN (numbers) or None."""
     if hasattr(value, "to_numpy") and not isinstance(value, np.ndarray):
         if spec.datatype in ("FP16", "FP32", "FP64", "BF16") and value.hasnans:
-            try:
+            with contextlib.suppress(ValueError, TypeError):  # words among the numbers: the server names them
                 return np.asarray(value.to_numpy(dtype="float64", na_value=float("nan")))
-            except (ValueError, TypeError):  # words among the numbers: the server names them
-                pass
         value = value.astype(object).where(value.notna(), None) if value.hasnans else value
     array = np.asarray(value)
     return array.astype("datetime64[us]") if array.dtype.kind == "M" else array  # nanoseconds would list as numbers

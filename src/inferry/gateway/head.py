@@ -8,6 +8,7 @@ bodies, Expect, upgrades) goes to the ordinary ASGI app on the same connection.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from urllib.parse import unquote_to_bytes
 
@@ -98,9 +99,9 @@ class Heads:
         collector = _Collector()
         parser = httptools.HttpRequestParser(collector)
         try:
-            parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # we speak nothing else on this port: an offer to upgrade is passed over (RFC 9110, 7.8)
+            # We speak nothing else on this port: an offer to upgrade is passed over (RFC 9110, 7.8).
+            with contextlib.suppress(httptools.HttpParserUpgrade):
+                parser.feed_data(data)
         except httptools.HttpParserError as error:
             raise BadHead(
                 InvalidInput(f"The request is not valid HTTP: {error}.", help="Check the request line and headers."),
