@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from inferry.version import __version__
+
 if TYPE_CHECKING:
     from inferry.client import AsyncClient, Client, connect, connect_async
     from inferry.errors import InferryError
 
-__version__ = "0.1.0"
-__all__ = ["AsyncClient", "Client", "InferryError", "connect", "connect_async"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "InferryError",
+    "__version__",
+    "connect",
+    "connect_async",
+]
 
 _HOMES = {"InferryError": "inferry.errors"}
 

@@ -14,9 +14,9 @@ from typing import NoReturn
 
 import click
 
-from inferry import __version__
 from inferry.cli.shared import App, emit, say
 from inferry.errors import InferryError
+from inferry.version import __version__
 
 COMMANDS = (
     "up", "serve", "deploy", "predict", "rollback", "scale", "models", "versions",

@@ -13,7 +13,6 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from inferry import __version__
 from inferry.client import upload
 from inferry.client.answers import (
     Deployed,
@@ -33,6 +32,7 @@ from inferry.client.settings import Settings
 from inferry.client.wire import Flow, Pause, Request, Response, failure, read, send
 from inferry.errors import Forbidden, MethodNotAllowed, NotFound, Unavailable
 from inferry.types.names import check_name, suggest_name
+from inferry.version import __version__
 
 T = TypeVar("T")
 

@@ -17,7 +17,6 @@ import msgspec
 import uvicorn
 import uvloop
 
-import inferry
 from inferry.api.access import Guard
 from inferry.api.app import Api, build
 from inferry.backends.local import LocalBackend
@@ -36,6 +35,7 @@ from inferry.control.reconciler import Reconciler, read_store
 from inferry.control.service import Service, Site
 from inferry.environments.builder import Environments, locate_uv
 from inferry.environments.pip_settings import read_pip_settings
+from inferry.errors import InferryError
 from inferry.interfaces.store import MetadataStore
 from inferry.security.files import read_private, write_private
 from inferry.security.keys import KeyRing, mint
@@ -43,6 +43,7 @@ from inferry.security.sandbox import clean_environment
 from inferry.storage.blobs import DirectoryBlobs
 from inferry.storage.metadata import open_store
 from inferry.storage.schema import at_head
+from inferry.version import __version__
 
 BOOT = Path(__file__).with_name("boot.py")
 ADMIN = "admin"
@@ -72,7 +73,7 @@ def ensure_admin(layout: Layout, store: MetadataStore, pepper: bytes) -> None:
         ring = KeyRing({key.id: key for key in store.keys()}, pepper)  # noqa: SIM118 - a method of the store
         try:
             ring.check(b"Bearer " + text, time.time())
-        except inferry.InferryError:
+        except InferryError:
             layout.admin_key.unlink()
         else:
             return
@@ -116,7 +117,7 @@ async def serve(settings: ControlSettings) -> None:
         key_file=layout.admin_key,
         logs=layout.logs,
         staging=layout.staging,
-        version=inferry.__version__,
+        version=__version__,
     )
     service = Service(site, store, blobs, fleet, reconciler, deployer, pepper)
     doctor = Doctor(make_checks(layout, store, blobs, fleet, reconciler, publisher))

@@ -14,7 +14,6 @@ import msgspec
 import uvicorn
 import uvloop
 
-import inferry
 from inferry.compose.process import announce, configure_logging, on_lifeline
 from inferry.compose.settings import GatewaySettings, Layout
 from inferry.gateway.admin import Admin
@@ -28,6 +27,7 @@ from inferry.security.keys import KeyRing
 from inferry.telemetry.metrics import Metrics
 from inferry.types import frames
 from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable
+from inferry.version import __version__
 
 FORMS = {frames.DOOR_OIP: forms.oip_error, frames.DOOR_PLAIN: forms.plain_error}
 
@@ -48,7 +48,7 @@ def make_pages() -> Pages:
         )
 
     return Pages(
-        server=partial(metadata.server_metadata, inferry.__version__),
+        server=partial(metadata.server_metadata, __version__),
         model=model,
         config=config,
         openapi=describe,
