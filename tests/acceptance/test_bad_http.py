@@ -21,7 +21,9 @@ HEAD_LIMIT, BODY_LIMIT = float(LIMITS["INFERRY_HEAD_TIMEOUT"]), float(LIMITS["IN
 MEGABYTE = 1 << 20
 
 
-def head(target: Target, *lines: str, path: str = "/predict/table", method: str = "POST", version: str = "1.1") -> bytes:
+def head(
+    target: Target, *lines: str, path: str = "/predict/table", method: str = "POST", version: str = "1.1"
+) -> bytes:
     """A request's head with the admin key and these lines, nothing else."""
     text = "".join(f"{line}\r\n" for line in (f"authorization: Bearer {target.platform.key}", "host: x", *lines))
     return f"{method} {path} HTTP/{version}\r\n{text}\r\n".encode("latin-1")
@@ -62,12 +64,7 @@ FRAMING = {
     "an expectation, unmet size": (413, "too_large", [f"content-length: {10**9}", "expect: 100-continue"], b""),
 }  # fmt: skip
 
-NO_HEAD = {  # what is no HTTP, or does not end, names no door
-    "a length over 64 bits", "a list of lengths", "a length with a sign", "a negative length", "a length in hex",
-    "a header without a colon", "a space before the colon", "a folded header", "NUL in a header",
-    "ten thousand headers", "a header of 200 KB", "two different lengths", "both lengths", "both lengths, other order",
-    "an unknown transfer coding", "a coding in disguise",
-}  # fmt: skip
+NO_HEAD = {"ten thousand headers", "a header of 200 KB"}  # what does not end names no door
 
 
 @pytest.mark.parametrize("door", [PLAIN, OIP])
@@ -137,7 +134,6 @@ def test_a_slow_client_is_told_so_and_let_go(target: Target) -> None:
     wires = {
         "a head that stops": b"POST /predict/table HTTP/1.1\r\nhost:",
         "one byte": b"P",
-        "blank lines": b"\r\n\r\n\r\n",
         "a body that stops": head(target, "content-length: 1000") + b"[",
         "a body that never begins": head(target, "content-length: 1000"),
         "a body that stops, infer": head(target, "content-length: 1000", path=INFER) + b"{",
@@ -160,7 +156,10 @@ def test_a_slow_client_is_told_so_and_let_go(target: Target) -> None:
     open_ones["a head that drips"] = drip
     for name, connection in open_ones.items():
         with connection:
-            answer = read_answer(connection)
+            try:
+                answer = read_answer(connection)
+            except TimeoutError:
+                pytest.fail(f"{name}: still waiting")
             assert answer is not None, f"{name}: closed without an answer"
             check(answer, 408, "request_timeout", OIP if "infer" in name else PLAIN)
             assert connection.recv(1) == b"", f"{name}: the connection stays open"

@@ -275,7 +275,6 @@ BINARY = [
 ]  # fmt: skip
 
 
-
 @cache
 def bomb() -> bytes:
     return gzip.compress(b"[" + b" " * (300 << 20), compresslevel=1)

@@ -69,11 +69,15 @@ class FakeReplica:
             sock.close()
             self.gone.set()
 
-    async def answer(self, request: frames.Request, status: int = 200, body: bytes | None = None, **fields: int) -> None:
+    async def answer(
+        self, request: frames.Request, status: int = 200, body: bytes | None = None, **fields: int
+    ) -> None:
         """Reply to one request."""
         if body is None:
             body = json.dumps({"by": self.name, "size": len(request.body)}).encode()
-        await self.write(frames.pack_reply(request.id, fields.pop("kind", frames.RESULT), status=status, body=body, **fields))
+        await self.write(
+            frames.pack_reply(request.id, fields.pop("kind", frames.RESULT), status=status, body=body, **fields)
+        )
 
     async def write(self, data: bytes) -> None:
         """Any bytes at all."""

@@ -1,7 +1,5 @@
 """uv's words (as uv 0.5 and 0.13 wrote them) -> one sentence."""
 
-# ruff: noqa: E501 - the text is uv's
-
 import pytest
 
 from inferry.environments.failures import explain

@@ -301,6 +301,7 @@ async def test_a_request_that_every_replica_dies_of_is_given_up(world):
         frames.pack_reply(1, frames.RESULT, content=7),
         frames.pack_reply(1, frames.STATUS_REPLY),
     ],
+    ids=["bytes", "204", "100", "999", "content", "kind"],
 )
 async def test_a_replica_that_sends_garbage_is_hung_up_on_and_its_request_moves(world, garbage):
     replica = await world.replica("a", hold=True)
@@ -386,7 +387,13 @@ async def test_keys_are_checked_on_every_request(world):
     world.apply(*known, iris=(revision(replica),))
     await world.ready()
     bearers = {name: bearer for name, (_, bearer) in keys.items()}
-    bearers |= {"none": b"", "unknown": make_key()[1], "basic": b"Basic abc", "garbage": b"Bearer \xff", "empty": b"Bearer "}
+    bearers |= {
+        "none": b"",
+        "unknown": make_key()[1],
+        "basic": b"Basic abc",
+        "garbage": b"Bearer \xff",
+        "empty": b"Bearer ",
+    }
     outcomes = {name: (await world.submit(bearer=bearer).outcome())[0] for name, bearer in bearers.items()}
     assert outcomes == {
         "invoker": 200, "own": 200, "admin": 200, "viewer": 403, "other": 403,

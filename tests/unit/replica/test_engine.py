@@ -233,7 +233,9 @@ def test_compressed_bodies_are_unpacked(flag, pack):
     assert answers(peer) == {1: [2, 4]}
 
 
-@pytest.mark.parametrize("spoil", [lambda data: data[:-5], lambda data: data + b"x", lambda data: b"x" + data, lambda data: b""])
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[:-5], lambda data: data + b"x", lambda data: b"x" + data, lambda data: b""]
+)
 @pytest.mark.parametrize("flag", [frames.FLAG_GZIP, frames.FLAG_DEFLATE])
 def test_a_spoiled_compressed_body_is_refused(flag, spoil):
     pack = gzip.compress if flag == frames.FLAG_GZIP else zlib.compress
