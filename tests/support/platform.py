@@ -126,7 +126,10 @@ class Platform:
 
     def processes(self) -> set[int]:
         """Every process of the platform that runs now."""
-        return processes.belonging_to([self.home, self.sockets], self.pid) | set(processes.tree(self.pid))
+        found = processes.belonging_to([self.home, self.sockets], self.pid)
+        if self.process is not None and self.process.poll() is None:  # else its id may be another's by now
+            found |= set(processes.tree(self.pid))
+        return found
 
     def gateway_pid(self) -> int:
         """The process that serves the inference port."""
