@@ -11,7 +11,8 @@ demo: setup  ## real models answer real requests
 	@$(PYTHON) examples/demo.py
 
 test: lint  ## everything that must hold
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 2 -m "not slow"
+	@$(PYTHON) -m pytest -m slow
 
 bench: setup  ## the speed and memory figures of docs/benchmarks.md
 	@$(PYTHON) -m bench.first_look

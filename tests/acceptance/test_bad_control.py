@@ -312,8 +312,8 @@ def test_every_socket_that_listens_is_loopback_or_private(target: Target) -> Non
 def test_every_file_of_the_home_is_private(target: Target) -> None:
     """All but what uv made in the environments, which lie in folders that nobody else may enter."""
     home = target.platform.home
-    made = [home / "envs" / name for name in os.listdir(home / "envs")] if (home / "envs").exists() else []
-    walked = [home, *(path for path in home.rglob("*") if not any(part in made for part in path.parents))]
+    made = set((home / "envs").iterdir())
+    walked = [home, *(path for path in home.rglob("*") if not made.intersection(path.parents))]
     walked += (home / "run").resolve().rglob("*")
     open_ones = [
         path for path in walked

@@ -76,14 +76,32 @@ def test_a_killed_gateway_comes_back_on_the_same_port(start_platform, tmp_path: 
     processes.wait_until(answers, 10, "the gateway answers again")
 
 
+def test_a_killed_zygote_costs_nothing_and_a_new_one_forks_the_next_replica(
+    start_platform, tmp_path: Path, sample: Path
+) -> None:
+    platform = start_platform()
+    platform.deploy(models.constant(tmp_path, 1), "steady", sample=sample)
+    (replica,) = platform.replica_pids()
+    with load_on(platform) as load:
+        time.sleep(0.5)
+        os.kill(processes.parent(replica), signal.SIGKILL)
+        time.sleep(1)
+        assert platform.replica_pids() == [replica]
+    assert not load.failures, describe(load.failures)
+    os.kill(replica, signal.SIGKILL)
+    assert platform.predict("steady", {"x": 1})["predictions"] == [{"value": 1}]  # held until the new one is up
+    assert platform.replica_pids() != [replica]
+
+
 def test_a_stopped_replica_times_out_clearly_and_traffic_moves_away(
     start_platform, tmp_path: Path, sample: Path
 ) -> None:
     platform = start_platform()
     platform.deploy(models.constant(tmp_path, 1), "steady", "--replicas", "2", "--timeout", "2", sample=sample)
-    stopped = platform.replica_pids()[0]
+    before = {pid: processes.cpu_seconds([pid]) for pid in platform.replica_pids()}
     with load_on(platform) as load:
-        time.sleep(1)
+        time.sleep(2)
+        stopped = max(before, key=lambda pid: processes.cpu_seconds([pid]) - before[pid])  # the one that gets requests
         os.kill(stopped, signal.SIGSTOP)
         time.sleep(8)
         settled = time.monotonic()

@@ -201,7 +201,7 @@ def build(api: Api, guard: Guard) -> Starlette:
     endpoint, model = "/v1/endpoints/{endpoint}", "/v1/models/{model}"
     routes = [
         Route("/healthz", healthz),
-        guard.route("GET", "/v1/info", "read", api.info),
+        guard.route("GET", "/v1/info", "metadata", api.info),
         guard.route("GET", "/v1/models", "read", api.models),
         guard.route("DELETE", model, "write", api.delete_model),
         guard.route("GET", model + "/versions", "read", api.versions),

@@ -15,6 +15,7 @@ from inferry.errors import DeadlineExceeded, Unavailable
 from inferry.types import frames
 from inferry.types.replicas import ReplicaSpec, ReplicaStatus
 
+EXIT_WORD_S = 0.02
 FIRST_BYTE = b"N"  # no memory page comes with this connection
 
 
@@ -60,6 +61,10 @@ class Channel(asyncio.Protocol):
             if not waiting.done():
                 waiting.set_exception(Unavailable("The replica is gone."))
         self._waiting.clear()
+        # The zygote's word on how it ended comes a moment later, and says more.
+        asyncio.get_running_loop().call_later(EXIT_WORD_S, self._give_up)
+
+    def _give_up(self) -> None:
         if not self.gone.done():
             self.gone.set_result("connection closed")
 
@@ -89,7 +94,8 @@ class Channel(asyncio.Protocol):
             return
 
     def close(self) -> None:
-        """Hang up; the replica goes on."""
+        """Hang up; the replica goes on, and nobody is told that it is gone."""
+        self.gone.cancel()
         if self._transport is not None:
             self._transport.close()
 

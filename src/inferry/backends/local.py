@@ -124,12 +124,13 @@ class LocalBackend:
 
     def _keep(self, channel: Channel) -> Channel:
         self._channels.add(channel)
-        channel.gone.add_done_callback(lambda _: self._forget(channel))
+        channel.gone.add_done_callback(lambda gone: self._forget(channel, gone))
         return channel
 
-    def _forget(self, channel: Channel) -> None:
+    def _forget(self, channel: Channel, gone: asyncio.Future[str]) -> None:
         self._channels.discard(channel)
-        self._sweep(channel.spec.id)
+        if not gone.cancelled():
+            self._sweep(channel.spec.id)
 
     def _exited(self, channel: Channel, exited: asyncio.Future[int]) -> None:
         if not exited.cancelled() and exited.exception() is None and not channel.gone.done():

@@ -30,6 +30,7 @@ from inferry.control.build import Builder
 from inferry.control.deploy import Deployer
 from inferry.control.doctor import Doctor
 from inferry.control.fleet import Fleet
+from inferry.control.logs import keep_short
 from inferry.control.publisher import Publisher
 from inferry.control.reconciler import Reconciler, read_store
 from inferry.control.service import Service, Site
@@ -98,7 +99,7 @@ async def serve(settings: ControlSettings) -> None:
         locate_uv(),
         sys.executable,
         read_pip_settings(settings.variables, Path.home()),
-        cache=layout.cache,
+        cache=Path(settings.variables.get("UV_CACHE_DIR") or layout.cache),
     )
     environments.sweep()
     variables = clean_environment(settings.variables, str(layout.run))
@@ -122,7 +123,7 @@ async def serve(settings: ControlSettings) -> None:
     publisher.start()
     await fleet.adopt()
     await reconciler.refresh()
-    running = asyncio.create_task(reconciler.run())
+    running = [asyncio.create_task(reconciler.run()), asyncio.create_task(keep_short(layout.logs))]
     ring = KeyRing(reconciler.desired.keys, pepper)
     made_for = reconciler.desired.keys
 
@@ -150,7 +151,8 @@ async def serve(settings: ControlSettings) -> None:
     listener = socket.socket(fileno=settings.listener)
     loop.call_soon(announce, settings.ready)
     await uvicorn.Server(config).serve(sockets=[listener])
-    running.cancel()
+    for task in running:
+        task.cancel()
     await service.operations.close()
     await backend.close()
     store.close()

@@ -154,7 +154,7 @@ async def serve(request: Request, base: Path, lifeline: int) -> None:
         private_dir(folder)
     environments = Environments(
         request.home / "envs", locate_uv(), sys.executable, read_pip_settings(dict(os.environ), Path.home()),
-        cache=request.home / "cache",
+        cache=Path(os.environ.get("UV_CACHE_DIR") or request.home / "cache"),
     )  # fmt: skip
     variables = clean_environment(os.environ, str(base))
     zygotes = Zygotes(base, layout.logs, BOOT, lifeline, environments.python, variables)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import io
 import os
 import select
 import signal
@@ -17,6 +18,7 @@ import socket
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -47,6 +49,27 @@ def redirect(log: str) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
+
+
+class Log(io.RawIOBase):
+    """A log whose writes never fail: a full disk must not end a replica that has something to say."""
+
+    def writable(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, data: Any, /) -> int:
+        """Write what can be written."""
+        with contextlib.suppress(OSError):
+            os.write(2, data)
+        return len(data)
+
+
+def speak_safely() -> None:
+    """Point Python's own standard streams at the log, line by line, without their errors."""
+    for name in ("stdout", "stderr"):
+        stream = io.TextIOWrapper(io.BufferedWriter(Log()), encoding="utf-8", errors="replace", line_buffering=True)
+        setattr(sys, name, stream)
 
 
 class Zygote:
@@ -133,6 +156,7 @@ class Zygote:
             os.close(self.wakeup)
             redirect(order.log)
             Path("/proc/self/oom_score_adj").write_text("500")  # the kernel ends models before the platform
+            speak_safely()
             if order.replica is not None:
                 from inferry.compose.replica import serve_replica
 

@@ -123,8 +123,12 @@ class Fleet:
         self.replicas[replica.spec.id] = replica
         self._born[replica.spec.id] = time.monotonic()
         self.problems.pop(replica.spec.group, None)
-        replica.gone.add_done_callback(lambda gone: self._lost(replica, gone.result()))
+        replica.gone.add_done_callback(lambda gone: self._on_gone(replica, gone))
         self.changed.set()
+
+    def _on_gone(self, replica: Replica, gone: asyncio.Future[str]) -> None:
+        if not gone.cancelled():
+            self._lost(replica, gone.result())
 
     def _lost(self, replica: Replica, why: str) -> None:
         id = replica.spec.id

@@ -322,6 +322,12 @@ class GatewayProtocol(HttpToolsProtocol):
         self._arm(self.shared.body_timeout_s)
         super().on_message_begin()
 
+    def on_headers_complete(self) -> None:
+        """Refuse a pipelined offer to upgrade, which `_hand_over` could not hide: its body would be lost."""
+        if self.parser.should_upgrade():
+            raise ValueError("upgrade")
+        super().on_headers_complete()
+
     def on_message_complete(self) -> None:
         """A request on the slow path is all here."""
         super().on_message_complete()
@@ -336,10 +342,6 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._draining and not self.pipeline:
             self.transport.close()
         self._maybe_take_back()
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """A pipelined request offered an upgrade, and the parser has stopped at it: its answer is the last."""
-        self.cycle.keep_alive = False
 
     def _maybe_take_back(self) -> None:
         if self._slow and not self._slow_message and not self.pipeline and self.cycle.response_complete:

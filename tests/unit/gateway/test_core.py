@@ -301,6 +301,7 @@ async def test_a_request_that_every_replica_dies_of_is_given_up(world):
         frames.pack_reply(1, frames.RESULT, content=7),
         frames.pack_reply(1, frames.STATUS_REPLY),
     ],
+    ids=["bytes", "204", "100", "999", "content", "kind"],
 )
 async def test_a_replica_that_sends_garbage_is_hung_up_on_and_its_request_moves(world, garbage):
     replica = await world.replica("a", hold=True)

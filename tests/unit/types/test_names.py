@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from inferry.errors import InvalidName
@@ -19,7 +19,8 @@ def test_names_by_the_rule_are_taken(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "-", "a-", "-a", "A", "a_b", "a b", "a\n", "é", "a" * 64, "../x", "a/b", "a:1", "a\0", "٣", None, 7]
+    "name",
+    ["", "-", "a-", "-a", "A", "a_b", "a b", "a\n", "é", "a" * 64, "../x", "a/b", "a:1", "a\0", "\u0663", None, 7],
 )
 def test_all_else_is_refused_with_the_rule(name):
     with pytest.raises(InvalidName, match="not a valid model name") as refused:
@@ -29,14 +30,12 @@ def test_all_else_is_refused_with_the_rule(name):
 
 @given(st.text())
 def test_a_refusal_shows_at_most_the_start_of_the_name_and_no_control_characters(text):
-    try:
+    assume(not re.fullmatch("[a-z0-9-]{1,63}", text))
+    with pytest.raises(InvalidName) as refused:
         check_name(text)
-    except InvalidName as error:
-        assert len(error.message) < 500
-        assert error.message.isascii()
-        assert error.message.isprintable()
-    else:
-        assert re.fullmatch("[a-z0-9-]{1,63}", text)
+    assert len(refused.value.message) < 500
+    assert refused.value.message.isascii()
+    assert refused.value.message.isprintable()
 
 
 @given(st.text())
@@ -54,7 +53,9 @@ def test_references_round_trip(name, number):
     assert parse_reference(f"{name}:{number}") == (name, number)
 
 
-@pytest.mark.parametrize("text", ["a:", "a:0", "a:01", "a:x", "a:-1", "a:1:2", "a:1234567890", ":1", "a:1\n", "a:١"])
+@pytest.mark.parametrize(
+    "text", ["a:", "a:0", "a:01", "a:x", "a:-1", "a:1:2", "a:1234567890", ":1", "a:1\n", "a:\u0661"]
+)
 def test_bad_references_are_refused(text):
     with pytest.raises(InvalidName):
         parse_reference(text)
