@@ -11,17 +11,21 @@ from __future__ import annotations
 
 
 class InferryError(Exception):
-    """Base of all errors we raise. `message` says what is wrong, `help` what to do."""
+    """Base of all errors we raise. `message` says what is wrong, `help` what to do.
+
+    `advice` is the help of a kind of error, for where nothing nearer to the case can be said.
+    """
 
     code = "internal"
     status = 500
     grpc = 13
+    advice = ""
     request_id = ""  # set by the client when the server named the request
 
     def __init__(self, message: str, *, help: str = "", retry_after: float | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.help = help
+        self.help = help or self.advice
         self.retry_after = retry_after
 
     def sentence(self) -> str:
@@ -32,6 +36,8 @@ class InferryError(Exception):
 class InternalError(InferryError):
     """A bug of ours or of the host; details are in the log only."""
 
+    advice = "Try again. The platform's log has the details."
+
 
 class InvalidInput(InferryError):
     """The request does not fit the model's signature or the protocol."""
@@ -39,6 +45,7 @@ class InvalidInput(InferryError):
     code = "invalid_input"
     status = 400
     grpc = 3
+    advice = "Compare it with what the model takes: inferry describe NAME."
 
 
 class InvalidName(InferryError):
@@ -55,6 +62,7 @@ class InvalidModel(InferryError):
     code = "invalid_model"
     status = 422
     grpc = 9
+    advice = "Check that it loads on your own machine, and read which formats are served in docs/tasks/deploy.md."
 
 
 class Unauthorized(InferryError):
@@ -79,6 +87,7 @@ class NotFound(InferryError):
     code = "not_found"
     status = 404
     grpc = 5
+    advice = "List what there is: inferry endpoints, inferry models, inferry versions NAME."
 
 
 class MethodNotAllowed(InferryError):
@@ -95,6 +104,7 @@ class Conflict(InferryError):
     code = "conflict"
     status = 409
     grpc = 9
+    advice = "Look at the present state, then try again."
 
 
 class RequestTimeout(InferryError):
@@ -111,6 +121,7 @@ class TooLarge(InferryError):
     code = "too_large"
     status = 413
     grpc = 8
+    advice = "Leave out what is not needed."
 
 
 class UnsupportedMedia(InferryError):
@@ -135,6 +146,7 @@ class ModelFailed(InferryError):
     code = "model_failed"
     status = 500
     grpc = 13
+    advice = "Its log has the details: inferry logs NAME."
 
 
 class Overloaded(InferryError):
@@ -151,6 +163,7 @@ class Unavailable(InferryError):
     code = "unavailable"
     status = 503
     grpc = 14
+    advice = "Try again in a moment."
 
 
 class DeadlineExceeded(InferryError):
@@ -159,6 +172,7 @@ class DeadlineExceeded(InferryError):
     code = "deadline_exceeded"
     status = 504
     grpc = 4
+    advice = "Send fewer rows, or allow more time."
 
 
 class StorageFull(InferryError):

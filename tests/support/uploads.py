@@ -48,10 +48,10 @@ def model(path: Path, sample: Path | None = None) -> bytes:
     return tar(members)
 
 
-def deploy(platform: Platform, name: str, upload: bytes, *, filename: str = "model", timeout: float = 300) -> Any:
+def deploy(platform: Platform, name: str, upload: bytes, *, filename: str = "model", query: str = "") -> Any:
     """The ended operation of a deploy that was accepted."""
     answer = platform.call(
-        "POST", f"/v1/endpoints/{name}/deploy?filename={filename}", control=True, content=upload, timeout=timeout
+        "POST", f"/v1/endpoints/{name}/deploy?filename={filename}{query}", control=True, content=upload, timeout=300
     )
     assert answer.status_code == 202, (answer.status_code, answer.text)
     return follow(platform, answer.json()["operation"])

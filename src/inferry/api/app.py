@@ -220,7 +220,9 @@ def build(api: Api, guard: Guard) -> Starlette:
         guard.route("DELETE", "/v1/keys/{key}", "admin", api.revoke_key),
         guard.route("GET", "/v1/doctor", "read", api.run_doctor),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: on_http_error, Exception: on_bug})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: on_http_error, Exception: on_bug})
+    app.router.redirect_slashes = False  # a redirect would repeat whatever Host the client named
+    return app
 
 
 async def healthz(request: Request) -> Response:
@@ -250,7 +252,7 @@ async def read(request: Request, kind: type[T]) -> T:
             raise TooLarge(f"The body is over {MAX_JSON} bytes.", help="This route takes a small JSON object.")
     try:
         return msgspec.json.decode(bytes(body) or b"{}", type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"The body does not fit this route: {error}.", help="See docs/control-api.md.") from error
 
 
@@ -262,7 +264,7 @@ def name_of(request: Request, field: str) -> str:
 def number_of(request: Request) -> int:
     """A version number from the path."""
     text = request.path_params["number"]
-    if not text.isdecimal() or not 0 < len(text) < 10:
+    if not (text.isascii() and text.isdecimal() and len(text) < 10):
         raise InvalidInput(f"{text[:20]!a} is not a version number.", help="Use 1, 2, 3...")
     return int(text)
 
@@ -277,5 +279,8 @@ def number(request: Request, name: str, default: float, low: float, high: float)
     except ValueError:
         value = float("nan")
     if not low <= value <= high:
-        raise InvalidInput(f"{name} must be a number from {low:g} to {high:g}.", help=f"Leave it out for {default:g}.")
+        raise InvalidInput(
+            f"The parameter {name} must be a number from {low:.0f} to {high:.0f}.",
+            help=f"Leave it out for {default:g}.",
+        )
     return value

@@ -30,6 +30,7 @@ from inferry.errors import InvalidModel, StorageFull, TooLarge
 BLOCK = 512
 CHUNK = 1 << 20
 _MAX_HEADER = 1 << 16
+_PACK = "Pack plain files and folders, with names relative to the top."
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def extract_zip(path: Path, into: Path, limits: Limits = Limits()) -> int:
                 if entry.flag_bits & 1:
                     raise InvalidModel("The zip file is encrypted.", help="Pack it again without a password.")
                 if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
-                    raise InvalidModel(f"The zip file holds a link or device ({entry.filename[:80]!a}).")
+                    raise InvalidModel(f"The zip file holds a link or device ({entry.filename[:80]!a}).", help=_PACK)
                 if entry.is_dir():
                     writer.folder(entry.filename)
                     continue
@@ -207,7 +208,7 @@ class _Writer:
         )
         parts = [part for part in name.split("/") if part not in {"", "."}]
         if bad or ".." in parts or len(parts) > self._limits.depth:
-            raise InvalidModel(f"The upload holds a file with an unsafe name: {name[:80]!a}.")
+            raise InvalidModel(f"The upload holds a file with an unsafe name: {name[:80]!a}.", help=_PACK)
         if any(len(part.encode("utf-8", "replace")) > self._limits.part for part in parts):
             raise InvalidModel("The upload holds a file with an overlong name.")
         return parts
@@ -230,8 +231,7 @@ def _pieces(source: Stream, size: int) -> Iterator[bytes]:
 
 def _parse(header: bytes) -> tuple[str, int, bytes]:
     """Name, size and type of a ustar header. InvalidModel when its checksum is wrong."""
-    claimed = _number(header[148:156])
-    if claimed != sum(header[:148]) + 8 * 32 + sum(header[156:]):
+    if _octal(header[148:156]) != sum(header[:148]) + 8 * 32 + sum(header[156:]):
         raise InvalidModel("The upload is not a tar archive, or is damaged.", help="Send it again.")
     name = _decode(header[:100].partition(b"\0")[0])
     if header[257:263] == b"ustar\0" and header[345]:
@@ -245,6 +245,10 @@ def _number(field: bytes) -> int:
         if value >= 1 << 62:
             raise TooLarge("The upload holds a file of impossible size.")
         return value
+    return _octal(field)
+
+
+def _octal(field: bytes) -> int:
     try:
         return int(field.strip(b"\0 ") or b"0", 8)
     except ValueError:
@@ -285,7 +289,10 @@ def _within_ratio(limits: Limits, path: Path) -> Limits:
 
 
 def _too_large() -> TooLarge:
-    return TooLarge("The upload holds more bytes than is allowed once unpacked.")
+    return TooLarge(
+        "The upload holds more bytes than is allowed once unpacked.",
+        help="Leave out data that the model does not need.",
+    )
 
 
 def _disk(error: OSError, name: str) -> StorageFull | InvalidModel:

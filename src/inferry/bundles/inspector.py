@@ -47,7 +47,9 @@ def _told(error: BaseException) -> Problem:
         return Problem(error.code, first_line(error.message, 400), first_line(error.help, 400))
     if isinstance(error, MemoryError):
         return Problem(
-            InvalidModel.code, "The model ran out of memory while loading.", "Allow it more memory (memory_mb)."
+            InvalidModel.code,
+            "The model ran out of memory while loading.",
+            "Allow it more: inferry deploy --memory MB.",
         )
     if isinstance(error, SystemExit):
         return Problem(InvalidModel.code, "The model's code ended the process while loading.")

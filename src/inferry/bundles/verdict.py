@@ -64,7 +64,7 @@ def read_result(path: Path, exit_status: int = 0) -> Inspection:
 
 def _died(exit_status: int) -> InvalidModel:
     if exit_status == -signal.SIGKILL:
-        how = "it was killed, most often for using too much memory"
+        how = "it was killed, most often for using too much memory or processor time"
     elif exit_status == -signal.SIGXCPU:
         how = "it used more processor time than is allowed"
     elif exit_status < 0:

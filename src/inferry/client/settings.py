@@ -75,7 +75,7 @@ def _is_here(url: str, known: Mapping[str, str]) -> bool:
 def _key_file(home: Path) -> str:
     try:
         return (home / "admin.key").read_text().strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     except PermissionError as error:
         raise Unauthorized(

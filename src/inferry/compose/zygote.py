@@ -155,6 +155,7 @@ class Zygote:
             os.close(self.waker)
             os.close(self.wakeup)
             redirect(order.log)
+            Path("/proc/self/oom_score_adj").write_text("500")  # the kernel ends models before the platform
             speak_safely()
             if order.replica is not None:
                 from inferry.compose.replica import serve_replica

@@ -43,9 +43,15 @@ class Builder:
         self.inspect_timeout_s = inspect_timeout_s
 
     async def build(
-        self, steps: Steps, staging: Path, artifact: Path, sample: Path | None, detected: Detected
+        self,
+        steps: Steps,
+        staging: Path,
+        artifact: Path,
+        sample: Path | None,
+        detected: Detected,
+        memory_mb: int = 0,
     ) -> tuple[Manifest, Path, str, int]:
-        """The manifest, the staged bundle, its digest and its size in bytes."""
+        """The manifest, the staged bundle, its digest and its size in bytes. `memory_mb` 0: what the host can spare."""
         environment, lock_text = EnvironmentSpec(), ""
         async with steps.step("environment") as say:
             if detected.requirements:
@@ -61,6 +67,7 @@ class Builder:
             task = InspectTask(
                 artifact=str(artifact), entry=detected.entry, runtime=detected.runtime, scratch=str(scratch),
                 options=detected.options, sample=str(sample) if sample else "", timeout_s=self.inspect_timeout_s,
+                memory_mb=memory_mb,
             )  # fmt: skip
             inspection = await self.backend.inspect(task, environment.digest)
         async with steps.step("pack"):

@@ -86,7 +86,9 @@ class Deployer:
         known = await asyncio.to_thread(self.store.find_version, upload.endpoint, source)
         if known is not None:
             return await self._again(operation, upload, known)
-        manifest, staged, digest, size = await self.builder.build(operation, staging, artifact, sample, detected)
+        manifest, staged, digest, size = await self.builder.build(
+            operation, staging, artifact, sample, detected, upload.config.memory_mb
+        )
         await asyncio.to_thread(self.blobs.adopt, staged, digest)
         candidate = Version(
             model=upload.endpoint, number=0, bundle=digest, source=source, runtime=manifest.runtime,

@@ -96,6 +96,10 @@ def _refused(error: Exception) -> InvalidModel:
             f"The model needs {lost[1]!r} from the module {lost[3]!r}, which does not have it in this version.",
             help=f"{BESIDE} a requirements.txt that pins the version it was trained with.",
         )
+    if isinstance(error, MemoryError):
+        return InvalidModel(
+            "The model ran out of memory while loading.", help="Allow it more: inferry deploy --memory MB."
+        )
     if isinstance(error, EOFError | pickle.UnpicklingError | zipfile.BadZipFile):
         return InvalidModel("The model file is corrupt or truncated.", help="Save or copy it again.")
     return InvalidModel(

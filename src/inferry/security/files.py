@@ -28,12 +28,17 @@ def private_dir(path: Path) -> Path:
         _check_owner(path, found)
         if stat.S_IMODE(found.st_mode) != 0o700:
             path.chmod(0o700)
-    except FileExistsError as error:
-        raise UnsafeFile(f"{path} is a file where a folder is needed.", help="Move it away.") from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UnsafeFile(
+            f"There is a file where the folder {path} is needed.", help="Move it away, or choose another folder."
+        ) from error
     except OSError as error:
         if error.errno in DISK_FULL:
             raise StorageFull("The disk is full.", help="Free some space and try again.") from error
-        raise
+        reason = errno.errorcode.get(error.errno or 0, "unknown")
+        raise UnsafeFile(
+            f"The folder {path} cannot be made or used ({reason}).", help="Choose one that you may write to."
+        ) from error
     return path
 
 

@@ -41,7 +41,8 @@ def test_a_refusal_is_a_sentence_and_exit_code_1(fake, inferry, arguments):
 def test_a_refused_prediction_is_one_too(inferry):
     done = inferry("predict", "nobody", "--json")
     assert (done.code, done.json["error"]["code"]) == (1, "not_found")
-    assert inferry("predict", "echo", "-d", '"boom"').err == "error: The model raised ValueError.\n"
+    said = inferry("predict", "echo", "-d", '"boom"').err
+    assert said == "error: The model raised ValueError.\nhelp: Its log has the details: inferry logs NAME.\n"
 
 
 @pytest.mark.parametrize(

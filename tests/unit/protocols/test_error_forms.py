@@ -12,7 +12,12 @@ from inferry.protocols.forms import oip_error, plain_error
 
 def test_oip_error_is_one_sentence() -> None:
     assert json.loads(oip_error(InvalidInput("No.", help="Do this."))) == {"error": "No. Do this."}
-    assert json.loads(oip_error(InvalidInput("No."))) == {"error": "No."}
+    assert json.loads(oip_error(Overloaded("No."))) == {"error": "No."}
+
+
+def test_an_error_without_a_help_of_its_own_gives_the_advice_of_its_kind() -> None:
+    assert InvalidInput("No.").help == InvalidInput.advice
+    assert InvalidInput("No.", help="Do this.").help == "Do this."
 
 
 def test_plain_error_has_code_message_and_help() -> None:
