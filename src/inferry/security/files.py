@@ -30,7 +30,7 @@ def private_dir(path: Path) -> Path:
             path.chmod(0o700)
     except (FileExistsError, NotADirectoryError) as error:
         raise UnsafeFile(
-            f"There is a file where the folder {path} is needed.", help="Move it away, or choose another folder."
+            f"{path} is a file where a folder is needed.", help="Move it away, or choose another folder."
         ) from error
     except OSError as error:
         if error.errno in DISK_FULL:
