@@ -1,8 +1,9 @@
 """The moving parts of the gateway: requests under way, revisions with their links, and the links.
 
 A Link is the gateway's connection to one replica: pending requests -> frames on one
-multiplexed unix stream -> replies matched by id. With the first byte goes a page of memory in which the replica notes the highest id it has
-begun; when the replica dies the page says which requests it never touched.
+multiplexed unix stream -> replies matched by id. With the first byte goes a page of memory in
+which the replica notes the highest id it has begun; when the replica dies the page says which
+requests it never touched.
 """
 
 from __future__ import annotations
