@@ -164,7 +164,7 @@ class App:
                     raise Forbidden("This key may not read metrics.", help="Use a key with the role viewer or admin.")
                 self._gauges()
                 return Page(body=self.core.metrics.render().encode(), content="text/plain; version=0.0.4")
-        raise NotFound("There is no such route.", help="The routes are in docs/predict.md.")
+        raise NotFound("There is no such route.", help="The routes are in docs/tasks/predict.md.")
 
     def _model(self, key: Key, name: str, rest: list[str]) -> Page:
         version = ""
@@ -181,7 +181,7 @@ class App:
                 return as_json(self.pages.config(endpoint.plan, revision.plan))
             case ["infer"]:
                 raise MethodNotAllowed("A prediction is asked with POST.", help="Use POST.")
-        raise NotFound("There is no such route.", help="The routes are in docs/predict.md.")
+        raise NotFound("There is no such route.", help="The routes are in docs/tasks/predict.md.")
 
     def _find(self, key: Key, name: str, version: str) -> tuple[LiveEndpoint, LiveRevision]:
         if not may(key, "metadata", name):
