@@ -103,9 +103,9 @@ def replicas(fleet: Fleet, reconciler: Reconciler) -> list[Finding]:
     for live in reconciler.desired.live:
         ready, wanted = len(fleet.of(live.group)), live.revision.config.replicas
         if ready < wanted:
-            why = fleet.problems.get(live.group, "starting")
-            name = live.endpoint.name
-            findings.append(Finding("fail", f"{name}: {ready} of {wanted} replicas ({why})", f"inferry logs {name}"))
+            why, name = fleet.problems.get(live.group), live.endpoint.name
+            detail = f"{name}: {ready} of {wanted} replicas ({why or 'starting'})"
+            findings.append(Finding("fail" if why else "warn", detail, f"inferry logs {name}"))
     return findings or [Finding("ok", f"{len(reconciler.desired.live)} endpoints have all theirs")]
 
 

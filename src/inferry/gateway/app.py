@@ -17,8 +17,9 @@ from urllib.parse import unquote
 import msgspec
 
 from inferry.errors import Forbidden, InferryError, MethodNotAllowed, NotFound, TooLarge
-from inferry.gateway.core import Core, LiveEndpoint, LiveRevision, no_endpoint, no_version
+from inferry.gateway.core import Core, no_endpoint, no_version
 from inferry.gateway.head import BadHead, Head, Heads
+from inferry.gateway.live import LiveEndpoint, LiveRevision
 from inferry.security.keys import may
 from inferry.types import frames
 from inferry.types.registry import Key

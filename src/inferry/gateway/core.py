@@ -11,14 +11,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from inferry.errors import DeadlineExceeded, Forbidden, InferryError, NotFound, Overloaded, Unavailable
 from inferry.gateway.head import Head
-from inferry.gateway.link import Link
+from inferry.gateway.live import Asker, Link, LiveEndpoint, LiveRevision, Pending
 from inferry.policy import route
 from inferry.security.keys import KeyRing, may
-from inferry.telemetry.metrics import Metrics, Series
+from inferry.telemetry.metrics import Metrics
 from inferry.types import frames
 from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable
 
@@ -30,68 +29,6 @@ TICK_S = 0.05
 RECONNECT_S = 0.02
 
 DOOR_NAMES = {frames.DOOR_OIP: "oip", frames.DOOR_PLAIN: "plain"}
-
-
-class Asker(Protocol):
-    """Who waits for an answer: an HTTP connection, or the ASGI app."""
-
-    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
-        """Deliver a replica's reply."""
-        ...
-
-    def refuse(self, head: Head, error: InferryError) -> None:
-        """Deliver an error of the gateway's own."""
-        ...
-
-
-class Pending:
-    """One request under way. Times are CLOCK_MONOTONIC microseconds."""
-
-    __slots__ = ("asker", "body", "deadline", "endpoint", "head", "id", "link", "moves", "revision", "start")
-
-    def __init__(
-        self, asker: Asker, head: Head, body: bytes, endpoint: LiveEndpoint, start: int, deadline: int
-    ) -> None:
-        self.asker = asker
-        self.head = head
-        self.body = body
-        self.endpoint = endpoint
-        self.start = start
-        self.deadline = deadline
-        self.id = 0
-        self.moves = 0
-        self.link: Link | None = None
-        self.revision: LiveRevision | None = None
-
-
-class LiveRevision:
-    """A revision with its links, its constant response headers and its metrics."""
-
-    def __init__(self, plan: RevisionRoute, links: list[Link], series: dict[int, Series]) -> None:
-        self.plan = plan
-        self.links = links
-        self.series = series
-        self.version = str(plan.version).encode()
-        self.headers = b"inferry-version: %d\r\ninferry-revision: %d\r\n" % (plan.version, plan.number)
-
-
-class LiveEndpoint:
-    """An endpoint with its live revisions and the requests held until a replica is there."""
-
-    def __init__(self, plan: EndpointRoute, revisions: list[LiveRevision], held: deque[Pending]) -> None:
-        self.plan = plan
-        self.revisions = revisions
-        self.weights = [revision.plan.weight for revision in revisions]
-        self.held = held
-        self.by_version = {revision.version: revision for revision in revisions}
-
-    def choose(self, version: bytes, place: int) -> LiveRevision | None:
-        """The revision for a request: the version asked for, or the owner of `place`."""
-        if version:
-            return self.by_version.get(version)
-        if len(self.revisions) == 1:
-            return self.revisions[0]
-        return self.revisions[route.choose_revision(self.weights, place)]
 
 
 class Core:
@@ -116,6 +53,7 @@ class Core:
         self.ring = make_ring(self.table)
         self._ticking = False
         self._counter = 0
+        self._turn = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     # the table
@@ -233,7 +171,9 @@ class Core:
                 return
         else:
             usable = [link for link in links if link.ready]
-            place = route.choose_replica([len(link.inflight) for link in usable], [link.suspect for link in usable])
+            self._turn += 1
+            loads, suspect = [len(link.inflight) for link in usable], [link.suspect for link in usable]
+            place = route.choose_replica(loads, suspect, self._turn)
             if place is not None:
                 usable[place].send(pending)
                 return

@@ -18,8 +18,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from inferry.errors import HeadersTooLarge, InferryError, InvalidInput, RequestTimeout
-from inferry.gateway.core import Core, LiveRevision, Pending
+from inferry.gateway.core import Core
 from inferry.gateway.head import MAX_HEAD, BadHead, Head, Heads
+from inferry.gateway.live import LiveRevision, Pending
 from inferry.types import frames
 
 PIPELINE_LIMIT = 64 << 10

@@ -26,10 +26,15 @@ def choose_revision(weights: Sequence[int], place: int) -> int:
     return len(weights) - 1
 
 
-def choose_replica(loads: Sequence[int], suspect: Sequence[bool]) -> int | None:
-    """The least loaded replica that is not suspect (silent past a deadline); None when all are."""
+def choose_replica(loads: Sequence[int], suspect: Sequence[bool], turn: int = 0) -> int | None:
+    """The least loaded replica that is not suspect (silent past a deadline); None when all are.
+
+    Among equals the first one at or behind position `turn` (modulo their number) is taken.
+    """
     best: int | None = None
-    for position, load in enumerate(loads):
-        if not suspect[position] and (best is None or load < loads[best]):
+    count = len(loads)
+    for step in range(count):
+        position = (turn + step) % count
+        if not suspect[position] and (best is None or loads[position] < loads[best]):
             best = position
     return best

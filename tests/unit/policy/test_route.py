@@ -62,3 +62,8 @@ def test_the_least_loaded_replica_that_speaks_is_chosen(rows):
     else:
         assert not suspect[place]
         assert loads[place] == min(speaking)
+
+
+def test_equal_replicas_take_turns():
+    assert [route.choose_replica([0, 0, 0], [False] * 3, turn) for turn in range(6)] == [0, 1, 2, 0, 1, 2]
+    assert [route.choose_replica([1, 0, 0], [False, False, True], turn) for turn in range(3)] == [1, 1, 1]

@@ -1,8 +1,9 @@
-"""Link: the gateway's connection to one replica.
+"""The moving parts of the gateway: requests under way, revisions with their links, and the links.
 
-Data flow: pending requests -> frames on one multiplexed unix stream -> replies matched by id.
-With the first byte goes a page of memory in which the replica notes the highest id it has
-begun; when the replica dies the page says which requests it never touched.
+A Link is the gateway's connection to one replica: pending requests -> frames on one
+multiplexed unix stream -> replies matched by id. With the first byte goes a page of memory in
+which the replica notes the highest id it has begun; when the replica dies the page says which
+requests it never touched.
 """
 
 from __future__ import annotations
@@ -14,17 +15,82 @@ import os
 import socket
 import struct
 import time
-from typing import TYPE_CHECKING, Protocol, cast
+from collections import deque
+from typing import Protocol, cast
 
+from inferry.errors import InferryError
+from inferry.gateway.head import Head
+from inferry.policy import route
+from inferry.telemetry.metrics import Series
 from inferry.types import frames
-
-if TYPE_CHECKING:
-    from inferry.gateway.core import Pending
+from inferry.types.routing import EndpointRoute, RevisionRoute
 
 log = logging.getLogger(__name__)
 
 JOIN_LIMIT = 1 << 16
 CONTENTS = (frames.CONTENT_JSON, frames.CONTENT_BINARY)
+
+
+class Asker(Protocol):
+    """Who waits for an answer: an HTTP connection, or the ASGI app."""
+
+    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
+        """Deliver a replica's reply."""
+        ...
+
+    def refuse(self, head: Head, error: InferryError) -> None:
+        """Deliver an error of the gateway's own."""
+        ...
+
+
+class Pending:
+    """One request under way. Times are CLOCK_MONOTONIC microseconds."""
+
+    __slots__ = ("asker", "body", "deadline", "endpoint", "head", "id", "link", "moves", "revision", "start")
+
+    def __init__(
+        self, asker: Asker, head: Head, body: bytes, endpoint: LiveEndpoint, start: int, deadline: int
+    ) -> None:
+        self.asker = asker
+        self.head = head
+        self.body = body
+        self.endpoint = endpoint
+        self.start = start
+        self.deadline = deadline
+        self.id = 0
+        self.moves = 0
+        self.link: Link | None = None
+        self.revision: LiveRevision | None = None
+
+
+class LiveRevision:
+    """A revision with its links, its constant response headers and its metrics."""
+
+    def __init__(self, plan: RevisionRoute, links: list[Link], series: dict[int, Series]) -> None:
+        self.plan = plan
+        self.links = links
+        self.series = series
+        self.version = str(plan.version).encode()
+        self.headers = b"inferry-version: %d\r\ninferry-revision: %d\r\n" % (plan.version, plan.number)
+
+
+class LiveEndpoint:
+    """An endpoint with its live revisions and the requests held until a replica is there."""
+
+    def __init__(self, plan: EndpointRoute, revisions: list[LiveRevision], held: deque[Pending]) -> None:
+        self.plan = plan
+        self.revisions = revisions
+        self.weights = [revision.plan.weight for revision in revisions]
+        self.held = held
+        self.by_version = {revision.version: revision for revision in revisions}
+
+    def choose(self, version: bytes, place: int) -> LiveRevision | None:
+        """The revision for a request: the version asked for, or the owner of `place`."""
+        if version:
+            return self.by_version.get(version)
+        if len(self.revisions) == 1:
+            return self.revisions[0]
+        return self.revisions[route.choose_revision(self.weights, place)]
 
 
 class Owner(Protocol):
