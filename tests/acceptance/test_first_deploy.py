@@ -115,6 +115,19 @@ def test_the_next_version_takes_over_and_a_rollback_returns(platform: Platform, 
     assert [version["number"] for version in platform.cli("versions", "turns")["versions"]] == [1, 2]
 
 
+def test_a_new_version_runs_as_the_one_before_unless_told_otherwise(platform: Platform, tmp_path: Path) -> None:
+    sample = models.column_sample(tmp_path, "x", [1, 2])
+    platform.deploy(models.constant(tmp_path, 1), "wide", "--timeout", "7", sample=sample)
+    platform.cli("scale", "wide", "2")
+    platform.deploy(models.constant(tmp_path, 2), "wide", sample=sample)
+    platform.deploy(models.constant(tmp_path, 3), "wide", "--timeout", "9", sample=sample)
+    revisions = platform.cli("describe", "wide")["revisions"]
+    assert [(one["config"].get("replicas", 1), one["config"].get("timeout_s")) for one in revisions] == [
+        (1, 7.0), (2, 7.0), (2, 7.0), (2, 9.0),
+    ]  # fmt: skip
+    assert len(platform.replica_pids()) >= 2
+
+
 def test_an_onnx_file_is_served_by_its_content_not_its_name(platform: Platform, model_dir: Path) -> None:
     odd = model_dir / "weights.bin"
     odd.write_bytes(models.iris_onnx(model_dir).read_bytes())

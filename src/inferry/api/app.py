@@ -23,7 +23,7 @@ from starlette.routing import Route
 from inferry.api.access import Guard, Json, error_response
 from inferry.control.deploy import Upload
 from inferry.control.doctor import Doctor
-from inferry.control.service import Service, check_config
+from inferry.control.service import Service, check_changes
 from inferry.errors import InferryError, InternalError, InvalidInput, MethodNotAllowed, NotFound, StorageFull, TooLarge
 from inferry.types.names import check_name
 from inferry.types.registry import Key
@@ -111,18 +111,17 @@ class Api:
         """Receive an upload and begin its deploy."""
         name = name_of(request, "endpoint")
         filename = request.query_params.get("filename", "")
-        config = check_config(
-            int(number(request, "replicas", 1, 0, 1e6)),
-            number(request, "timeout_s", 30.0, 0, 1e6),
-            int(number(request, "memory_mb", 0, 0, 1e9)),
-        )
+        limits = {"replicas": 1e6, "timeout_s": 1e6, "memory_mb": 1e9}
+        asked = {field: number(request, field, -1.0, 0, high) for field, high in limits.items()}
+        changes = {field: value if field == "timeout_s" else int(value) for field, value in asked.items() if value >= 0}
+        check_changes(changes)
         start = time.monotonic()
         archive = await self._receive(request)
         upload = Upload(
             endpoint=name,
             filename=filename,
             archive=archive,
-            config=config,
+            changes=changes,
             created_by=key.name,
             receive_ms=(time.monotonic() - start) * 1000,
         )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", help="The endpoint's name.  [default: the file's]")
 @click.option("--sample", metavar="FILE", type=click.Path(path_type=Path), help="Example input, CSV or JSON.")
-@click.option("--replicas", type=click.IntRange(1), metavar="N", help="Running copies.  [default: 1]")
+@click.option("--replicas", type=click.IntRange(1), metavar="N", help="Running copies.  [default: as now, or 1]")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="A request's deadline.")
 @click.option("--memory", type=click.IntRange(1), metavar="MB", help="Memory limit of a replica.")
 @json_option

@@ -187,8 +187,8 @@ def deploy(
     """Turn a model file or folder into a serving endpoint; returns when it truly answers.
 
     `name` defaults to the file's, `sample` is a CSV or JSON file with example input.
-    `replicas`, `timeout_s` and `memory_mb` configure the revision. `on_event` is called
-    with each step as it begins and ends. The endpoint that was there serves until then.
+    `replicas`, `timeout_s` and `memory_mb` configure the revision; what is left out stays as it is.
+    `on_event` is called with each step as it begins and ends. The endpoint that was there serves until then.
     """
     source = Path(path)
     entries = upload.collect(source, "artifact")

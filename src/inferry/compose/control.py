@@ -66,6 +66,12 @@ def sweep(layout: Layout, blobs: DirectoryBlobs, store: MetadataStore) -> None:
         blobs.delete(digest)
 
 
+def environments_of(store: MetadataStore) -> set[str]:
+    """The environments that versions need."""
+    versions = (version for model in store.models() for version in store.versions(model.name))
+    return {version.manifest.environment.digest for version in versions}
+
+
 def ensure_admin(layout: Layout, store: MetadataStore, pepper: bytes) -> None:
     """See that the key in the admin key file works; mint one when there is none."""
     if layout.admin_key.exists():
@@ -103,6 +109,7 @@ async def serve(settings: ControlSettings) -> None:
         cache=Path(settings.variables.get("UV_CACHE_DIR") or layout.cache),
     )
     environments.sweep()
+    environments.remove_unused(environments_of(store))
     variables = clean_environment(settings.variables, str(layout.run))
     zygotes = Zygotes(layout.run, layout.logs, BOOT, settings.lifeline, environments.python, variables)
     backend = LocalBackend(layout.run, layout.logs, zygotes, blobs.path, read_result)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from inferry.bundles.detect import detect
 from inferry.bundles.pack import source_digest
 from inferry.bundles.upload import unpack_upload
@@ -30,12 +32,15 @@ from inferry.types.replicas import replica_group
 
 @dataclass(frozen=True, kw_only=True)
 class Upload:
-    """A received deploy request. `archive` is the tar as it came, in a staging folder of its own."""
+    """A received deploy request. `archive` is the tar as it came, in a staging folder of its own.
+
+    `changes`: fields of RevisionConfig that differ from what the endpoint runs with now.
+    """
 
     endpoint: str
     filename: str
     archive: Path
-    config: RevisionConfig
+    changes: dict[str, Any]
     created_by: str
     receive_ms: float
 
@@ -83,11 +88,13 @@ class Deployer:
             detected = await asyncio.to_thread(detect, artifact, upload.filename)
             source = await asyncio.to_thread(source_digest, artifact, sample)
             say(detected.why)
+        serving = await asyncio.to_thread(self._serving, upload.endpoint)
+        config = msgspec.structs.replace(serving.config if serving else RevisionConfig(), **upload.changes)
         known = await asyncio.to_thread(self.store.find_version, upload.endpoint, source)
         if known is not None:
-            return await self._again(operation, upload, known)
+            return await self._again(operation, upload, known, serving, config)
         manifest, staged, digest, size = await self.builder.build(
-            operation, staging, artifact, sample, detected, upload.config.memory_mb
+            operation, staging, artifact, sample, detected, config.memory_mb
         )
         await asyncio.to_thread(self.blobs.adopt, staged, digest)
         candidate = Version(
@@ -96,22 +103,23 @@ class Deployer:
         )  # fmt: skip
         commit = Commit(
             model=upload.endpoint, endpoint=upload.endpoint, bundle=digest, manifest=manifest,
-            size=size, config=upload.config, created_by=upload.created_by,
+            size=size, config=config, created_by=upload.created_by,
         )  # fmt: skip
         version, revision, new = await self._serve(operation, upload, candidate, commit)
         notes = (*detected.notes, *manifest.inspection.notes)
         return Outcome(version=version, revision=revision, new_version=new, unchanged=False, notes=notes)
 
-    async def _again(self, operation: Operation, upload: Upload, version: Version) -> Outcome:
+    async def _again(
+        self, operation: Operation, upload: Upload, version: Version, serving: Revision | None, config: RevisionConfig
+    ) -> Outcome:
         """The same bytes as an existing version: no new one; serve it unless it is served already."""
-        serving = await asyncio.to_thread(self._serving, upload.endpoint)
         note = f"These bytes are {version.reference} already: no new version was made."
-        if serving is not None and (serving.version, serving.config) == (version.number, upload.config):
+        if serving is not None and (serving.version, serving.config) == (version.number, config):
             return Outcome(version=version, revision=serving, new_version=False, unchanged=True, notes=(note,))
         await self.builder.restore(version, operation.say("environment"))
         commit = Commit(
             model=upload.endpoint, endpoint=upload.endpoint, bundle=version.bundle, manifest=version.manifest,
-            size=version.size, config=upload.config, created_by=upload.created_by,
+            size=version.size, config=config, created_by=upload.created_by,
         )  # fmt: skip
         version, revision, _ = await self._serve(operation, upload, version, commit)
         return Outcome(version=version, revision=revision, new_version=False, unchanged=False, notes=(note,))
@@ -120,13 +128,14 @@ class Deployer:
         self, operation: Operation, upload: Upload, candidate: Version, commit: Commit
     ) -> tuple[Version, Revision, bool]:
         """Start the copies, then make everything visible at once."""
-        group = replica_group(upload.endpoint, candidate.bundle, upload.config)
+        config = commit.config
+        group = replica_group(upload.endpoint, candidate.bundle, config)
         with self.reconciler.hold(group):
             async with operation.step("start"):
-                missing = upload.config.replicas - len(self.fleet.of(group))
+                missing = config.replicas - len(self.fleet.of(group))
                 if missing > 0:
                     start = self.fleet.start
-                    await gather(*(start(candidate, upload.endpoint, upload.config) for _ in range(missing)))
+                    await gather(*(start(candidate, upload.endpoint, config) for _ in range(missing)))
             async with operation.step("traffic"):
                 made = await asyncio.to_thread(self.store.commit_deploy, commit, time.time())
                 await self.reconciler.refresh()

@@ -25,7 +25,7 @@ from inferry.interfaces.blobs import BlobStore
 from inferry.interfaces.store import MetadataStore
 from inferry.security.keys import mint
 from inferry.types.names import check_name
-from inferry.types.registry import Endpoint, Key, Revision, RevisionConfig, Version
+from inferry.types.registry import Endpoint, Key, Revision, Version
 
 ROLES = ("admin", "viewer", "invoker")
 MAX_REPLICAS = 256
@@ -292,12 +292,10 @@ def key_row(key: Key) -> dict[str, Any]:
     return row
 
 
-def check_config(replicas: int, timeout_s: float, memory_mb: int) -> RevisionConfig:
-    """A RevisionConfig from what a client sent. Raises InvalidInput."""
+def check_changes(changes: dict[str, float | int]) -> None:
+    """See that what a client wants of a revision's configuration can be had. Raises InvalidInput."""
+    replicas, timeout_s = changes.get("replicas", 1), changes.get("timeout_s", 1.0)
     if not 1 <= replicas <= MAX_REPLICAS:
-        raise InvalidInput(f"{replicas} is not a number of replicas.", help=f"Use 1 to {MAX_REPLICAS}.")
+        raise InvalidInput(f"{replicas:g} is not a number of replicas.", help=f"Use 1 to {MAX_REPLICAS}.")
     if not 0 < timeout_s <= 3600:
         raise InvalidInput(f"{timeout_s:g} s is not a usable timeout.", help="Use over 0 and up to 3600 seconds.")
-    if memory_mb < 0:
-        raise InvalidInput("A memory limit cannot be negative.", help="Use megabytes, or 0 for the host's choice.")
-    return RevisionConfig(replicas=replicas, timeout_s=timeout_s, memory_mb=memory_mb)
