@@ -6,7 +6,7 @@ Every route is registered with the action it needs; there is no way to register 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -51,8 +51,11 @@ class Guard:
     The Host check refuses what a browser sends after DNS rebinding, for every verb alike.
     """
 
-    def __init__(self, ring: Callable[[], KeyRing], hosts: tuple[str, ...]) -> None:
-        self._ring = ring
+    def __init__(self, keys: Callable[[], Mapping[str, Key]], pepper: bytes, hosts: tuple[str, ...]) -> None:
+        self._keys = keys
+        self._pepper = pepper
+        self._made_for = keys()
+        self._made = KeyRing(self._made_for, pepper)
         self._hosts = {*LOCAL_HOSTS, *hosts}
 
     def route(self, verb: str, path: str, action: str, handler: Handler) -> Route:
@@ -72,6 +75,13 @@ class Guard:
             return answer if isinstance(answer, Response) else Json(answer)
 
         return Route(path, endpoint, methods=[verb])
+
+    def _ring(self) -> KeyRing:
+        """The ring of the keys as they are now; made anew when they changed."""
+        keys = self._keys()
+        if keys is not self._made_for:
+            self._made_for, self._made = keys, KeyRing(keys, self._pepper)
+        return self._made
 
     def _check_host(self, request: Request) -> None:
         host = request.headers.get("host", "")

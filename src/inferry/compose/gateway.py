@@ -14,7 +14,7 @@ import msgspec
 import uvicorn
 import uvloop
 
-from inferry.compose.process import announce, configure_logging, on_lifeline
+from inferry.compose.process import announce, configure_logging, http_server, on_lifeline
 from inferry.compose.settings import GatewaySettings, Layout
 from inferry.gateway.admin import Admin
 from inferry.gateway.app import App, Pages
@@ -26,7 +26,7 @@ from inferry.security.files import read_private
 from inferry.security.keys import KeyRing
 from inferry.telemetry.metrics import Metrics
 from inferry.types import frames
-from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable
+from inferry.types.routing import EndpointRoute, RevisionRoute
 from inferry.version import __version__
 
 FORMS = {frames.DOOR_OIP: forms.oip_error, frames.DOOR_PLAIN: forms.plain_error}
@@ -62,18 +62,12 @@ async def serve(settings: GatewaySettings) -> None:
     pepper = read_private(layout.pepper)
     loop = asyncio.get_running_loop()
     heads = Heads(settings.max_body)
-    stuck: list[Admin] = []
-
-    def make_ring(table: RoutingTable) -> KeyRing:
-        return KeyRing(table.keys, pepper)
-
-    core = Core(loop, make_ring, Metrics(), lambda replica: stuck[0].stuck(replica))  # noqa: PLW0108 - made below
-    admin = Admin(core, layout.gateway_socket, layout.table)
-    stuck.append(admin)
+    admin = Admin(layout.gateway_socket, layout.table)
+    core = Core(loop, lambda table: KeyRing(table.keys, pepper), Metrics(), admin.stuck)
     services = Services(core, heads, FORMS, settings.head_timeout_s, settings.body_timeout_s)
     server = make_server(App(core, heads, make_pages(), FORMS), services, settings.drain_s)
     on_lifeline(loop, settings.lifeline, lambda: os._exit(0))
-    await admin.start()
+    await admin.start(core)
     listener = socket.socket(fileno=settings.listener)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     sweeping = asyncio.create_task(sweep(services, settings.idle_timeout_s))
@@ -84,22 +78,7 @@ async def serve(settings: GatewaySettings) -> None:
 
 def make_server(app: App, services: Services, drain_s: float) -> uvicorn.Server:
     """A uvicorn server whose connections are ours."""
-    config = uvicorn.Config(
-        app,
-        http=protocol_class(services),
-        loop="none",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=2048,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=int(drain_s),
-    )
-    return uvicorn.Server(config)
+    return http_server(app, http=protocol_class(services), keep_alive_s=75, drain_s=drain_s)
 
 
 async def sweep(services: Services, seconds: float) -> None:

@@ -8,6 +8,9 @@ import os
 from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any, Literal
+
+import uvicorn
 
 LOG_BYTES = 10 << 20
 
@@ -21,6 +24,27 @@ def configure_logging(path: Path) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("httpx", "alembic", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def http_server(
+    app: Any, *, http: Literal["httptools"] | type[asyncio.Protocol], keep_alive_s: float, drain_s: float
+) -> uvicorn.Server:
+    """A uvicorn server for one of our processes, which make their own loop and log."""
+    config = uvicorn.Config(
+        app,
+        http=http,
+        loop="none",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=int(keep_alive_s),
+        timeout_graceful_shutdown=int(drain_s),
+    )
+    return uvicorn.Server(config)
 
 
 def on_lifeline(loop: asyncio.AbstractEventLoop, descriptor: int, action: Callable[[], None]) -> None:
