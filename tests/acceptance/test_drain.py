@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,3 +39,15 @@ def test_requests_under_way_are_answered_before_the_platform_ends(start_platform
     with pytest.raises(httpx.TransportError):
         platform.call("GET", "/healthz", timeout=1)
     assert not (platform.home / "addresses.json").exists()
+
+
+def test_a_platform_that_cannot_start_says_why_and_leaves_nothing(start_platform, tmp_path: Path) -> None:
+    home = tmp_path / "home-0"
+    home.mkdir(mode=0o700)
+    with sqlite3.connect(home / "inferry.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+    database.close()
+    with pytest.raises(AssertionError, match=r"did not start.*schema 9999.*newer Inferry"):
+        start_platform()
+    assert not (home / "run").exists()

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-
-import msgspec
-import uvloop
 
 from inferry.api.access import Guard
 from inferry.api.app import Api, build
@@ -21,7 +17,7 @@ from inferry.backends.zygotes import Zygotes
 from inferry.bundles.verdict import read_result
 from inferry.compose import chores
 from inferry.compose.checks import make_checks
-from inferry.compose.process import announce, configure_logging, http_server, on_lifeline
+from inferry.compose.process import announce, http_server, on_lifeline, run
 from inferry.compose.settings import ControlSettings, Layout
 from inferry.control.build import Builder
 from inferry.control.deploy import Deployer
@@ -120,14 +116,5 @@ async def serve(settings: ControlSettings) -> None:
     store.close()
 
 
-def main() -> None:
-    """The process."""
-    settings = msgspec.json.decode(sys.argv[1], type=ControlSettings)
-    configure_logging(Path(settings.home) / "logs" / "control.log")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings))
-
-
 if __name__ == "__main__":
-    main()
+    run("control", ControlSettings, serve)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
-import sys
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import uvicorn
-import uvloop
 
-from inferry.compose.process import announce, configure_logging, http_server, on_lifeline
+from inferry.compose.process import announce, http_server, on_lifeline, run
 from inferry.compose.settings import GatewaySettings, Layout
 from inferry.gateway.admin import Admin
 from inferry.gateway.app import App, Pages
@@ -89,14 +85,5 @@ async def sweep(services: Services, seconds: float) -> None:
             connection.sweep()
 
 
-def main() -> None:
-    """The process."""
-    settings = msgspec.json.decode(sys.argv[1], type=GatewaySettings)
-    configure_logging(Path(settings.home) / "logs" / "gateway.log")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings))
-
-
 if __name__ == "__main__":
-    main()
+    run("gateway", GatewaySettings, serve)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
-from collections.abc import Callable
+import signal
+import sys
+from collections.abc import Callable, Coroutine
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+import msgspec
 import uvicorn
+import uvloop
+
+from inferry.compose.settings import READY, ControlSettings, GatewaySettings
+from inferry.errors import InferryError
 
 LOG_BYTES = 10 << 20
+
+T = TypeVar("T", GatewaySettings, ControlSettings)
 
 
 def configure_logging(path: Path) -> None:
@@ -52,7 +62,22 @@ def on_lifeline(loop: asyncio.AbstractEventLoop, descriptor: int, action: Callab
     loop.add_reader(descriptor, action)
 
 
-def announce(descriptor: int) -> None:
-    """Tell the supervisor that this process is ready."""
-    os.write(descriptor, b"ready\n")
-    os.close(descriptor)
+def announce(descriptor: int, word: bytes = READY) -> None:
+    """Tell the supervisor that this process is ready, or in a sentence why it will not be."""
+    with contextlib.suppress(OSError):  # told already, or nobody waits any more
+        os.write(descriptor, word)
+        os.close(descriptor)
+
+
+def run(name: str, kind: type[T], serve: Callable[[T], Coroutine[None, None, None]]) -> None:
+    """A process of the platform, from its command line to its end."""
+    settings = msgspec.json.decode(sys.argv[1], type=kind)
+    configure_logging(Path(settings.home) / "logs" / f"{name}.log")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(serve(settings))
+        except InferryError as error:
+            logging.getLogger(__name__).critical("%s", error.sentence())
+            announce(settings.ready, error.sentence().encode())
+            sys.exit(1)

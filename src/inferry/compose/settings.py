@@ -13,6 +13,9 @@ import msgspec
 
 from inferry.errors import InvalidInput
 
+READY = b"ready"
+"""What a process says on its pipe when it can serve."""
+
 MAX_BODY = 64 << 20
 MAX_UPLOAD = 16 << 30
 MAX_LIMIT_S = 86_400.0

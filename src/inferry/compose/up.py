@@ -31,6 +31,7 @@ import msgspec
 from inferry.compose.settings import (
     CONTROL_LIMITS,
     GATEWAY_LIMITS,
+    READY,
     ControlSettings,
     GatewaySettings,
     Layout,
@@ -194,17 +195,19 @@ class Supervisor:
         return ready
 
     def _await_ready(self, child: Child, pipe: int, deadline: float) -> None:
+        """Until the child is ready. Raises Unavailable with the child's own words when it gave up."""
+        word = b""
         with os.fdopen(pipe, "rb", buffering=0) as reader:
-            while time.monotonic() < deadline and not self.stopping:
+            while not word and time.monotonic() < deadline and not self.stopping:
                 if select.select([reader], [], [], 0.1)[0]:
-                    if reader.read(6):
-                        return
+                    word = reader.read(4096)
                     break
-        if self.stopping:
+        if word == READY or self.stopping:
             return
         self.stop()
         raise Unavailable(
-            f"The {child.name} process did not start.", help=f"See {self.layout.logs / child.name}.out and .log."
+            f"The {child.name} process did not start. {word.decode('utf-8', 'replace')}".strip(),
+            help=f"See {child.name}.log and {child.name}.out in {self.layout.logs}.",
         )
 
     def _end(self, child: Child, seconds: float) -> None:
