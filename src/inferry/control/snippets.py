@@ -7,8 +7,6 @@ from typing import Any
 
 import msgspec
 
-KEY = "$(cat ~/.inferry/admin.key)"
-
 
 def curl(http: str, endpoint: str, example: Any, key_file: str) -> str:
     """A command that asks for one prediction."""

@@ -54,7 +54,7 @@ CSP = (
     b"content-security-policy",
     (
         b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        b"base-uri 'none'; frame-ancestors 'none'"
+        b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 )
 COMMON = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))

@@ -33,11 +33,6 @@ def model_metadata(name: str, versions: Iterable[int], signature: Signature, run
     }
 
 
-def model_ready(name: str, ready: bool) -> dict[str, Any]:
-    """GET /v2/models/{name}/ready."""
-    return {"name": name, "ready": ready}
-
-
 def model_config(name: str, signature: Signature, runtime: str) -> dict[str, Any]:
     """GET /v2/models/{name}/config, in Triton's words.
 
