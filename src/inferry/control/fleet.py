@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Hashable
 
 import msgspec
 
-from inferry.errors import InferryError, InvalidModel
+from inferry.errors import InferryError, InvalidModel, Unavailable
 from inferry.interfaces.backend import Backend, Replica
 from inferry.policy.replicas import Failures, Running
 from inferry.types import frames
@@ -77,6 +77,10 @@ class Fleet:
         except InferryError as error:
             self._failed(spec.group, error.message)
             raise
+        except OSError as error:  # a full disk, no more processes, a zygote that does not fork in time
+            why = f"A replica could not be started: {error.strerror or 'it took too long'}."
+            self._failed(spec.group, why)
+            raise Unavailable(why, help="See `inferry doctor` and logs/control.log.") from error
         finally:
             self.starting[spec.group] -= 1
         self._join(replica)
@@ -111,7 +115,9 @@ class Fleet:
             self._spawn(self._recheck(id))
 
     async def _recheck(self, id: str) -> None:
-        replica = self.replicas[id]
+        replica = self.replicas.get(id)
+        if replica is None:
+            return
         if await replica.alive(STUCK_GRACE_S):
             self.suspect.discard(id)
             self.changed.set()
