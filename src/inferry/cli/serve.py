@@ -1,4 +1,4 @@
-"""`inferry serve`: one model in one small process, without control or database."""
+"""`inferry serve`: one model behind a small gateway of its own, without control or database."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def command(
     key: str | None,
     ready_file: Path | None,
 ) -> None:
-    """Serve one model as one small process.
+    """Serve one model behind a small gateway of its own.
 
     PATH is a bundle, or a model file or folder. There is no control and no database; Ctrl-C
     stops it.
