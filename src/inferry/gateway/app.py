@@ -71,6 +71,9 @@ class FutureAsker:
         if not self.done.done():
             self.done.set_result((revision, reply))
 
+    def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
+        """Never: no head on this path asks for parts."""
+
     def refuse(self, head: Head, error: InferryError) -> None:  # noqa: ARG002
         """An error of the gateway's own."""
         if not self.done.done():

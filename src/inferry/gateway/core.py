@@ -17,7 +17,7 @@ from inferry.gateway.head import Head
 from inferry.gateway.live import Asker, Link, LiveEndpoint, LiveRevision, Pending
 from inferry.policy import route
 from inferry.security.keys import KeyRing, may
-from inferry.telemetry.metrics import Metrics
+from inferry.telemetry.metrics import Labels, Metrics, Series
 from inferry.types import frames
 from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable
 
@@ -28,7 +28,17 @@ MAX_MOVES = 3
 TICK_S = 0.05
 RECONNECT_S = 0.02
 
-DOOR_NAMES = {frames.DOOR_OIP: "oip", frames.DOOR_PLAIN: "plain"}
+DOOR_NAMES = {
+    frames.DOOR_OIP: "oip",
+    frames.DOOR_PLAIN: "plain",
+    frames.DOOR_GRPC: "oip-grpc",
+    frames.DOOR_PREDICT: "tfs",
+    frames.DOOR_CLASSIFY: "tfs-classify",
+    frames.DOOR_REGRESS: "tfs-regress",
+    frames.DOOR_MLFLOW: "mlflow",
+    frames.DOOR_MLFLOW_CSV: "mlflow-csv",
+    frames.DOOR_TFS: "tfs-grpc",
+}
 
 
 class Core:
@@ -82,17 +92,12 @@ class Core:
             self._flush(endpoint)
 
     def _live(self, endpoint: EndpointRoute, plan: RevisionRoute) -> LiveRevision:
-        series = {
-            door: self.metrics.get(
-                (
-                    ("endpoint", endpoint.name),
-                    ("model", f"{endpoint.model}:{plan.version}"),
-                    ("revision", str(plan.number)),
-                    ("door", name),
-                )
-            )
-            for door, name in DOOR_NAMES.items()
-        }
+        labels = (
+            ("endpoint", endpoint.name),
+            ("model", f"{endpoint.model}:{plan.version}"),
+            ("revision", str(plan.number)),
+        )
+        series = DoorSeries(self.metrics, labels)
         return LiveRevision(plan, [self.links[replica.id] for replica in plan.replicas], series)
 
     def _open(self, replica: str, path: str) -> None:
@@ -220,6 +225,11 @@ class Core:
         series.observe(reply.status, spent, reply.queue_us, reply.predict_us, reply.batch, reply.rows)
         pending.asker.answer(pending.head, revision, reply)
 
+    def on_part(self, pending: Pending, reply: frames.Reply) -> None:
+        """Deliver one part; the answer is counted when it ends."""
+        assert pending.revision is not None
+        pending.asker.part(pending.head, pending.revision, reply)
+
     def on_lost(self, link: Link, untouched: list[Pending], begun: list[Pending]) -> None:
         """A replica died: what it never touched goes elsewhere, what it had begun fails."""
         if self.links.get(link.replica) is link:
@@ -281,6 +291,19 @@ class Core:
         self._ticking = self.inflight > 0
         if self._ticking:
             self.loop.call_later(TICK_S, self._tick)
+
+
+class DoorSeries(dict[int, Series]):
+    """A revision's metrics by door, made when a door is first used."""
+
+    def __init__(self, metrics: Metrics, labels: Labels) -> None:
+        super().__init__()
+        self._metrics = metrics
+        self._labels = labels
+
+    def __missing__(self, door: int) -> Series:
+        made = self[door] = self._metrics.get((*self._labels, ("door", DOOR_NAMES[door])))
+        return made
 
 
 def silent(link: Link, late: Pending, now: int) -> bool:

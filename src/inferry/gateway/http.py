@@ -191,6 +191,9 @@ class GatewayProtocol(HttpToolsProtocol):
             extra += b"inference-header-content-length: %d\r\n" % reply.json_size
         self._write(head, reply.status, CONTENT[reply.content], extra, reply.body)
 
+    def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
+        """Never: no head on this path asks for parts."""
+
     def refuse(self, head: Head, error: InferryError) -> None:
         """Write an error of the gateway's own."""
         body = self.shared.forms[head.door](error)

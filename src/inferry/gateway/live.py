@@ -28,7 +28,7 @@ from inferry.types.routing import EndpointRoute, RevisionRoute
 log = logging.getLogger(__name__)
 
 JOIN_LIMIT = 1 << 16
-CONTENTS = (frames.CONTENT_JSON, frames.CONTENT_BINARY)
+CONTENTS = (frames.CONTENT_END, frames.CONTENT_JSON, frames.CONTENT_BINARY, frames.CONTENT_PROTO)
 
 
 class Asker(Protocol):
@@ -38,8 +38,12 @@ class Asker(Protocol):
         """Deliver a replica's reply."""
         ...
 
+    def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
+        """Deliver a part of an answer that goes on. Only for a head with FLAG_STREAM; `answer` ends it."""
+        ...
+
     def refuse(self, head: Head, error: InferryError) -> None:
-        """Deliver an error of the gateway's own."""
+        """Deliver an error of the gateway's own, also behind parts."""
         ...
 
 
@@ -98,6 +102,10 @@ class Owner(Protocol):
 
     def on_reply(self, pending: Pending, reply: frames.Reply) -> None:
         """An answer came."""
+        ...
+
+    def on_part(self, pending: Pending, reply: frames.Reply) -> None:
+        """A part of an answer came."""
         ...
 
     def on_recovered(self) -> None:
@@ -183,6 +191,11 @@ class Link(asyncio.Protocol):
         try:
             for reply in frames.split_replies(self._inbox):
                 check(reply)
+                if reply.kind == frames.PART:
+                    pending = self.inflight.get(reply.id)
+                    if pending is not None and pending.head.flags & frames.FLAG_STREAM:
+                        self.owner.on_part(pending, reply)
+                    continue
                 pending = self.inflight.pop(reply.id, None)
                 if pending is not None:
                     self.owner.on_reply(pending, reply)
@@ -234,7 +247,7 @@ class Link(asyncio.Protocol):
 
 def check(reply: frames.Reply) -> None:
     """Raise FrameError unless HTTP can be made of a reply: user code runs where it comes from."""
-    if reply.kind != frames.RESULT or reply.content not in CONTENTS:
+    if reply.kind not in (frames.RESULT, frames.PART) or reply.content not in CONTENTS:
         raise frames.FrameError(f"reply of kind {reply.kind}, content {reply.content}")
     if reply.status != 200 and not 400 <= reply.status <= 599:
         raise frames.FrameError(f"reply with status {reply.status}")

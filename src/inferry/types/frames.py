@@ -19,14 +19,21 @@ from typing import NamedTuple
 REQUEST = struct.Struct("<IQBBHIQ")
 REPLY = struct.Struct("<IQBBHIIIHH")
 
-INFER, STATUS, STOP = 1, 2, 3  # kinds of request
-RESULT, STATUS_REPLY = 16, 17  # kinds of reply
+INFER, STATUS, STOP, CANCEL = 1, 2, 3, 4  # kinds of request; CANCEL: nobody waits for the request of that id
+RESULT, STATUS_REPLY, PART = 16, 17, 18  # kinds of reply; PART: one piece of an answer that goes on
 
-DOOR_OIP, DOOR_PLAIN = 1, 2  # which codec reads the body
+# Which codec reads the body.
+DOOR_OIP, DOOR_PLAIN = 1, 2
+DOOR_GRPC = 3  # Open Inference Protocol, protobuf
+DOOR_PREDICT, DOOR_CLASSIFY, DOOR_REGRESS = 4, 5, 6  # KServe v1 and TensorFlow Serving, JSON
+DOOR_MLFLOW, DOOR_MLFLOW_CSV = 7, 8  # MLflow's scoring server
+DOOR_TFS = 9  # TensorFlow Serving's Predict, protobuf
 
 FLAG_GZIP, FLAG_DEFLATE = 1, 2  # the body's Content-Encoding
+FLAG_STREAM = 4  # who asked takes an answer in parts
 
-CONTENT_JSON, CONTENT_BINARY = 1, 2  # a reply's content type
+# A reply's content type; END: the parts before it were all (its body is empty unless it is an error's).
+CONTENT_END, CONTENT_JSON, CONTENT_BINARY, CONTENT_PROTO = 0, 1, 2, 3
 
 MAX_FRAME = 1 << 30
 
