@@ -22,8 +22,12 @@ from inferry import plugins
 from inferry.compose.confinement import enter
 from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
+from inferry.protocols.mlflow import MlflowCodec
+from inferry.protocols.mlflow_csv import CsvCodec
 from inferry.protocols.oip import OipCodec
 from inferry.protocols.plain import PlainCodec
+from inferry.protocols.tfs import PredictCodec
+from inferry.protocols.tfs_examples import CLASSIFY, REGRESS, ExamplesCodec
 from inferry.replica.engine import Engine
 from inferry.replica.server import Server
 from inferry.types import frames
@@ -52,9 +56,15 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
         traceback.print_exc()
         tell(report, InvalidModel(f"Loading the model raised {type(error).__name__}.", help="See inferry logs NAME."))
         return 1
+    signature = manifest.signature
     codecs: dict[int, Codec] = {
-        frames.DOOR_OIP: OipCodec(manifest.signature),
-        frames.DOOR_PLAIN: PlainCodec(manifest.signature),
+        frames.DOOR_OIP: OipCodec(signature),
+        frames.DOOR_PLAIN: PlainCodec(signature),
+        frames.DOOR_PREDICT: PredictCodec(signature),
+        frames.DOOR_CLASSIFY: ExamplesCodec(signature, CLASSIFY),
+        frames.DOOR_REGRESS: ExamplesCodec(signature, REGRESS),
+        frames.DOOR_MLFLOW: MlflowCodec(signature),
+        frames.DOOR_MLFLOW_CSV: CsvCodec(signature),
     }
     load_ms = (time.monotonic() - start) * 1000
     status = ReplicaStatus(pid=os.getpid(), spec=task.spec, load_ms=load_ms, sandbox=sandbox)
@@ -63,7 +73,7 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     os.close(report)
     gc.collect()
     gc.freeze()
-    Server(listener, lifeline, Engine(model, manifest.signature, codecs), lambda: facts).run()
+    Server(listener, lifeline, Engine(model, signature, codecs), lambda: facts).run()
     with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox
         os.unlink(task.socket)  # noqa: PTH108 - no Path object for one call
     return 0

@@ -55,6 +55,7 @@ class Core:
         self.metrics = metrics
         self.table = RoutingTable()
         self.endpoints: dict[bytes, LiveEndpoint] = {}
+        self.lone = b""  # the only endpoint's name, when there is only one: whom a request means that names none
         self.links: dict[str, Link] = {}
         self.leaving: set[Link] = set()
         self.inflight = 0
@@ -81,6 +82,7 @@ class Core:
             revisions = [self._live(plan, revision) for revision in plan.revisions]
             endpoints[name.encode()] = LiveEndpoint(plan, revisions, held.pop(name.encode(), deque()))
         self.table, self.ring, self.endpoints = table, ring, endpoints
+        self.lone = next(iter(endpoints)) if len(endpoints) == 1 else b""
         for replica in set(self.links) - set(wanted):
             link = self.links.pop(replica)
             self.leaving.add(link)
@@ -119,20 +121,21 @@ class Core:
 
     def admit(self, head: Head) -> None:
         """Check the key: before a body is waited for, and again when the request is whole. Raises and counts."""
+        name = head.endpoint or self.lone
         try:
             key = self.ring.check(head.authorization, time.time())
-            if not may(key, "predict", head.endpoint.decode("latin-1")):
+            if not may(key, "predict", name.decode("latin-1")):
                 raise Forbidden(
                     "This key may not call this endpoint.", help="Ask for a key with the role invoker for it."
                 )
         except InferryError as error:
-            self._count(self.endpoints.get(head.endpoint), head, error.status)
+            self._count(self.endpoints.get(name), head, error.status)
             raise
 
     def submit(self, asker: Asker, head: Head, body: bytes) -> Pending | None:
         """Take a request; its answer comes through the asker, perhaps before this returns."""
         now = time.monotonic_ns() // 1000
-        endpoint = self.endpoints.get(head.endpoint)
+        endpoint = self.endpoints.get(head.endpoint or self.lone)
         try:
             self.admit(head)
         except InferryError as error:
@@ -245,9 +248,9 @@ class Core:
             if pending.moves > MAX_MOVES:  # it may be what kills them: one request must not end all replicas
                 self._finish(pending, lost("Every replica that was given this request died."))
                 continue
-            known = self.endpoints.get(pending.head.endpoint)
+            known = self.endpoints.get(pending.endpoint.name)
             if known is None:
-                self._finish(pending, no_endpoint(pending.head.endpoint))
+                self._finish(pending, no_endpoint(pending.endpoint.name))
                 continue
             pending.endpoint = known
             pending.link = None
@@ -327,15 +330,23 @@ def too_late(pending: Pending) -> DeadlineExceeded:
 
 
 def no_endpoint(name: bytes) -> NotFound:
-    """The error for a name that nobody serves."""
+    """The error for a name that nobody serves, or for none where several are served."""
+    if not name:
+        return NotFound(
+            "The request names no endpoint, and there is not exactly one.",
+            help="Put its name into the path: /endpoints/NAME/invocations.",
+        )
     shown = ascii(name.decode("latin-1")[:64])
-    return NotFound(f"There is no endpoint {shown}.", help="List them with: inferry endpoints")
+    return NotFound(f"There is no endpoint {shown}.", help="List them with: inferry endpoints", endpoint=shown[1:-1])
 
 
 def no_version(endpoint: LiveEndpoint, version: bytes) -> NotFound:
     """The error for a version that the endpoint does not serve now."""
-    shown = ascii(version.decode("latin-1")[:16])
+    name, shown = endpoint.plan.name, ascii(version.decode("latin-1")[:16])
     serving = ", ".join(sorted(known.decode() for known in endpoint.by_version))
     return NotFound(
-        f"Endpoint {endpoint.plan.name!r} does not serve version {shown}.", help=f"It serves version {serving}."
+        f"Endpoint {name!r} does not serve version {shown}.",
+        help=f"It serves version {serving}.",
+        endpoint=name,
+        version=shown[1:-1],
     )

@@ -83,6 +83,7 @@ class LiveEndpoint:
 
     def __init__(self, plan: EndpointRoute, revisions: list[LiveRevision], held: deque[Pending]) -> None:
         self.plan = plan
+        self.name = plan.name.encode()
         self.revisions = revisions
         self.weights = [revision.plan.weight for revision in revisions]
         self.held = held
@@ -174,7 +175,8 @@ class Link(asyncio.Protocol):
             self.silent_since = time.monotonic_ns() // 1000
         head = pending.head
         version = pending.revision.version
-        target = bytes((len(head.endpoint), len(version))) + head.endpoint + version
+        name = pending.endpoint.name
+        target = bytes((len(name), len(version))) + name + version
         body = pending.body
         frame = frames.REQUEST.pack(
             frames.REQUEST.size - 4 + len(target) + len(body),
