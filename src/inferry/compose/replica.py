@@ -22,6 +22,7 @@ from inferry import plugins
 from inferry.compose.confinement import enter
 from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
+from inferry.policy.batching import read_curve
 from inferry.protocols.oip import OipCodec
 from inferry.protocols.plain import PlainCodec
 from inferry.replica.engine import Engine
@@ -63,7 +64,8 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     os.close(report)
     gc.collect()
     gc.freeze()
-    Server(listener, lifeline, Engine(model, manifest.signature, codecs), lambda: facts).run()
+    engine = Engine(model, manifest.signature, codecs, read_curve(manifest.inspection.batch_us))
+    Server(listener, lifeline, engine, lambda: facts).run()
     with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox
         os.unlink(task.socket)  # noqa: PTH108 - no Path object for one call
     return 0

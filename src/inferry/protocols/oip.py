@@ -97,7 +97,7 @@ class OipCodec:
             binary=binary,
         )
 
-    def _decode_json(self, body: bytes) -> _Body:
+    def _decode_json(self, body: bytes | memoryview) -> _Body:
         head: _Body = parse(self._decoder, body, HINT)
         return head
 
