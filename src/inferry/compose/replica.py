@@ -54,7 +54,7 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
         tell(report, InvalidModel(f"Loading the model raised {type(error).__name__}.", help="See inferry logs NAME."))
         return 1
     codecs: dict[int, Codec] = {
-        frames.DOOR_OIP: OipCodec(manifest.signature),
+        frames.DOOR_OIP: OipCodec(manifest.signature, borrow=runtime.borrows),
         frames.DOOR_PLAIN: PlainCodec(manifest.signature),
     }
     load_ms = (time.monotonic() - start) * 1000

@@ -104,7 +104,7 @@ class Core:
             ("revision", str(plan.number)),
         )
         series = DoorSeries(self.metrics, labels)
-        return LiveRevision(plan, [self.links[replica.id] for replica in plan.replicas], series)
+        return LiveRevision(endpoint.name.encode(), plan, [self.links[replica.id] for replica in plan.replicas], series)
 
     def _open(self, replica: str, path: str) -> None:
         link = self.links[replica] = Link(self, replica, path)
@@ -124,13 +124,19 @@ class Core:
     # requests
 
     def admit(self, head: Head) -> None:
-        """Check the key: before a body is waited for, and again when the request is whole. Raises and counts."""
+        """Check the key: before a body is waited for, and again when the request is whole. Raises and counts.
+
+        A head that comes again is the same head, so its key need not be looked at twice by the same ring.
+        """
+        if head.ring is self.ring and (not head.expires or time.time() < head.expires):
+            return
         try:
             key = self.ring.check(head.authorization, time.time())
             if not may(key, "predict", head.endpoint.decode("latin-1")):
                 raise Forbidden(
                     "This key may not call this endpoint.", help="Ask for a key with the role invoker for it."
                 )
+            head.ring, head.expires = self.ring, key.expires
         except InferryError as error:
             self._count(self.endpoints.get(head.endpoint), head, error.status)
             raise
@@ -189,7 +195,7 @@ class Core:
         return pending
 
     def _timeout_us(self, head: Head, revision: LiveRevision) -> int:
-        return int(min(head.timeout or revision.plan.timeout_s, MAX_TIMEOUT_S) * 1e6)
+        return int(min(head.timeout, MAX_TIMEOUT_S) * 1e6) if head.timeout else revision.timeout_us
 
     def _choose(self, revision: LiveRevision, size: int, timeout_us: int) -> Link | None:
         """The link for a new request, None to hold it. Raises Overloaded when it would wait for nothing."""

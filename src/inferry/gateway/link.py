@@ -11,7 +11,6 @@ A plain socket rather than an asyncio transport, because descriptors travel alon
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import mmap
 import os
@@ -78,7 +77,7 @@ class Link:
         self._unsent: deque[tuple[memoryview, Lease | None]] = deque()
         self._flushing = False
         self._lent: dict[int, Lease] = {}
-        self._numbers = itertools.count(1)
+        self._number = 0
         self._worked = 0
         self._page: mmap.mmap | None = None
 
@@ -113,15 +112,15 @@ class Link:
     def send(self, pending: Pending) -> None:
         """Send one request and remember it."""
         assert pending.revision is not None
-        number = next(self._numbers)
-        pending.id = number
+        revision = pending.revision
+        self._number += 1
+        number = pending.id = self._number
         pending.link = self
         self.inflight[number] = pending
         if not self.silent_since:
             self.silent_since = self._worked = time.monotonic_ns() // 1000
         head = pending.head
-        version = pending.revision.version
-        target = bytes((len(head.endpoint), len(version))) + head.endpoint + version
+        target = revision.target
         flags, lease = head.flags, None
         body: bytes | bytearray = b""
         if not isinstance(pending.body, Lease):
@@ -130,8 +129,8 @@ class Link:
             lease = pending.body
         else:  # it was received for a replica that is gone
             body = bytes(pending.body.body())
-        if lease is None and pending.revision.answer_size >= frames.BIG:
-            lease = self.pool.take(pending.revision.answer_size)
+        if lease is None and revision.answer_size >= frames.BIG:
+            lease = self.pool.take(revision.answer_size)
             if lease is not None:
                 lease.size = 0
         if lease is not None:

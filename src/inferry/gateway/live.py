@@ -65,12 +65,14 @@ class LiveRevision:
     `answer_size`: bytes of its largest answer of late that came over the socket although it was large.
     """
 
-    def __init__(self, plan: RevisionRoute, links: list[Link], series: dict[int, Series]) -> None:
+    def __init__(self, endpoint: bytes, plan: RevisionRoute, links: list[Link], series: dict[int, Series]) -> None:
         self.plan = plan
         self.links = links
         self.series = series
         self.answer_size = 0
+        self.timeout_us = int(plan.timeout_s * 1e6)
         self.version = str(plan.version).encode()
+        self.target = bytes((len(endpoint), len(self.version))) + endpoint + self.version
         self.headers = b"inferry-version: %d\r\ninferry-revision: %d\r\n" % (plan.version, plan.number)
 
 

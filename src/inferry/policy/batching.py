@@ -14,6 +14,7 @@ from typing import NamedTuple
 MAX_ROWS = 64
 NEAR = 1.05
 PAYS = 1.10
+CALL_US = 30.0  # what a call costs around the model: stacking, splitting, system calls
 PIECE_US = 50_000.0
 MOST_PIECE = 1 << 16
 
@@ -42,7 +43,7 @@ def best_rows(curve: Curve) -> int:
     """
     if len(curve) < 2:
         return MAX_ROWS
-    each = {rows: us / rows for rows, us in curve if rows <= MAX_ROWS}
+    each = {rows: (us + CALL_US) / rows for rows, us in curve if rows <= MAX_ROWS}
     least = min(each.values())
     if each[min(each)] < least * PAYS:
         return 1
@@ -84,17 +85,18 @@ def next_batch(
     chosen, rows = [0], first.rows
     if first.shape is None or rows >= max_rows:
         return chosen
-    earliest = first.deadline
+    shape, earliest = first.shape, first.deadline
     for position in range(1, len(queue)):
         other = queue[position]
-        if other.shape != first.shape or rows + other.rows > max_rows:
+        if other.shape != shape or rows + other.rows > max_rows:
             continue
-        limit = min(earliest, other.deadline) if earliest and other.deadline else earliest or other.deadline
-        if limit and times and now + times[rows + other.rows] * slowness > limit:
-            break
+        if times:
+            limit = min(earliest, other.deadline) if earliest and other.deadline else earliest or other.deadline
+            if limit and now + times[rows + other.rows] * slowness > limit:
+                break
+            earliest = limit
         chosen.append(position)
         rows += other.rows
-        earliest = limit
         if rows == max_rows:
             break
     return chosen

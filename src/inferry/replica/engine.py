@@ -181,7 +181,7 @@ class Engine:
         size = len(batch)
         for item, outputs in zip(batch, parts, strict=True):
             queue_us = (start - item.arrived) // 1000
-            if isinstance(outputs, Iterator):
+            if size == 1 and isinstance(outputs, Iterator):
                 self._begin_stream(item, outputs, queue_us)
             else:
                 self._answer(item, outputs, queue_us, spent, size)
@@ -328,7 +328,7 @@ class Engine:
         """What must be equal for two calls to be stacked; None when this one never is."""
         if not self.signature.batchable or not 0 < call.rows <= self.max_rows:
             return None
-        return tuple((name, array.dtype.char, array.shape[1:]) for name, array in call.inputs.items())
+        return tuple([(name, array.dtype.char, array.shape[1:]) for name, array in call.inputs.items()])
 
 
 def check_rows(outputs: Mapping[str, Any], rows: int) -> None:

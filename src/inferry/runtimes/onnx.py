@@ -59,6 +59,7 @@ class OnnxRuntime:
     """The runtime plugin "onnx"."""
 
     imports: ClassVar[tuple[str, ...]] = ()
+    borrows: ClassVar[bool] = True
 
     def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> OnnxModel:
         """Make the session. Option `intra_op`: threads for one prediction (1)."""

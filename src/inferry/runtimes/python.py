@@ -36,6 +36,7 @@ class PythonRuntime:
     """The runtime plugin "python"."""
 
     imports: ClassVar[tuple[str, ...]] = ()
+    borrows: ClassVar[bool] = False
 
     def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> PythonModel:
         """Import the file, make the object and call its `load`. Option `class`: which one."""

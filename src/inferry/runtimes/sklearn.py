@@ -38,6 +38,7 @@ class SklearnRuntime:
         "joblib", "pandas", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline",
         "sklearn.preprocessing",
     )  # fmt: skip
+    borrows: ClassVar[bool] = False
 
     def load(
         self,

@@ -99,10 +99,13 @@ def pack_reply(
 ) -> bytes:  # fmt: skip
     """One reply frame as bytes."""
     size = REPLY.size - 4 + len(body)
-    head = REPLY.pack(
-        size, id, kind, content, status, json_size,
-        min(queue_us, 0xFFFFFFFF), min(predict_us, 0xFFFFFFFF), min(batch, 0xFFFF), min(rows, 0xFFFF),
-    )  # fmt: skip
+    try:
+        head = REPLY.pack(size, id, kind, content, status, json_size, queue_us, predict_us, batch, rows)
+    except struct.error:  # a figure that is too large for its field
+        head = REPLY.pack(
+            size, id, kind, content, status, json_size,
+            min(queue_us, 0xFFFFFFFF), min(predict_us, 0xFFFFFFFF), min(batch, 0xFFFF), min(rows, 0xFFFF),
+        )  # fmt: skip
     return b"".join((head, body))
 
 
