@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 from functools import partial
@@ -67,6 +68,8 @@ async def serve(settings: GatewaySettings) -> None:
     listener = socket.socket(fileno=settings.listener)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     sweeping = asyncio.create_task(sweep(services, core, settings.idle_timeout_s))
+    gc.collect()
+    gc.freeze()  # what is there now stays: the collector need not look at it again and again
     loop.call_soon(announce, settings.ready)
     await serving
     sweeping.cancel()

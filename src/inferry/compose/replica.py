@@ -23,12 +23,15 @@ from inferry.compose.confinement import enter
 from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
 from inferry.policy.batching import read_curve
+from inferry.policy.threads import choose_threads
 from inferry.protocols.oip import OipCodec
 from inferry.protocols.plain import PlainCodec
 from inferry.replica.engine import Engine
 from inferry.replica.server import Server
+from inferry.security.sandbox import THREAD_VARIABLES
 from inferry.types import frames
 from inferry.types.bundle import Manifest
+from inferry.types.registry import RevisionConfig
 from inferry.types.replicas import ReplicaStatus
 from inferry.types.zygote import ReplicaTask
 
@@ -45,7 +48,8 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
         manifest = msgspec.json.decode((bundle / "manifest.json").read_bytes(), type=Manifest)
         sandbox = enter(manifest.runtime, (task.bundle,), task.scratch, task.spec.config.memory_mb)
         runtime = plugins.load("inferry.runtimes", manifest.runtime)()
-        model = runtime.load(bundle / "artifact", manifest.entry, manifest.options, manifest.signature)
+        options = manifest.options | {"threads": use_threads(task.spec.config, manifest.inspection.threads_gain)}
+        model = runtime.load(bundle / "artifact", manifest.entry, options, manifest.signature)
     except InferryError as error:
         tell(report, error)
         return 1
@@ -69,6 +73,13 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox
         os.unlink(task.socket)  # noqa: PTH108 - no Path object for one call
     return 0
+
+
+def use_threads(config: RevisionConfig, gain: float) -> int:
+    """How many threads a prediction may use, said to all numeric libraries that are loaded from now on."""
+    threads = choose_threads(config.threads, len(os.sched_getaffinity(0)), config.replicas, gain)
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+    return threads
 
 
 def tell(report: int, error: InferryError) -> None:
