@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 from functools import partial
@@ -79,7 +80,9 @@ async def serve(settings: GatewaySettings) -> None:
     await admin.start(core)
     listener = socket.socket(fileno=settings.listener)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    sweeping = asyncio.create_task(sweep(services, settings.idle_timeout_s))
+    sweeping = asyncio.create_task(sweep(services, core, settings.idle_timeout_s))
+    gc.collect()
+    gc.freeze()  # what is there now stays: the collector need not look at it again and again
     loop.call_soon(announce, settings.ready)
     await serving
     sweeping.cancel()
@@ -90,10 +93,11 @@ def make_server(app: App, services: Services, drain_s: float) -> uvicorn.Server:
     return http_server(app, http=protocol_class(services), keep_alive_s=75, drain_s=drain_s)
 
 
-async def sweep(services: Services, seconds: float) -> None:
-    """Hang up on connections that do nothing."""
+async def sweep(services: Services, core: Core, seconds: float) -> None:
+    """Hang up on connections that do nothing, and let go of memory that lies idle."""
     while True:
         await asyncio.sleep(seconds)
+        core.trim()
         for connection in list(services.connections):
             connection.sweep()
 

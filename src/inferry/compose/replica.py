@@ -22,6 +22,8 @@ from inferry import plugins
 from inferry.compose.confinement import enter
 from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
+from inferry.policy.batching import read_curve
+from inferry.policy.threads import choose_threads
 from inferry.protocols.mlflow import MlflowCodec
 from inferry.protocols.mlflow_csv import CsvCodec
 from inferry.protocols.oip import OipCodec
@@ -30,8 +32,10 @@ from inferry.protocols.tfs import PredictCodec
 from inferry.protocols.tfs_examples import CLASSIFY, REGRESS, ExamplesCodec
 from inferry.replica.engine import Engine
 from inferry.replica.server import Server
+from inferry.security.sandbox import THREAD_VARIABLES
 from inferry.types import frames
 from inferry.types.bundle import Manifest
+from inferry.types.registry import RevisionConfig
 from inferry.types.replicas import ReplicaStatus
 from inferry.types.zygote import ReplicaTask
 
@@ -48,7 +52,8 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
         manifest = msgspec.json.decode((bundle / "manifest.json").read_bytes(), type=Manifest)
         sandbox = enter(manifest.runtime, (task.bundle,), task.scratch, task.spec.config.memory_mb)
         runtime = plugins.load("inferry.runtimes", manifest.runtime)()
-        model = runtime.load(bundle / "artifact", manifest.entry, manifest.options, manifest.signature)
+        options = manifest.options | {"threads": use_threads(task.spec.config, manifest.inspection.threads_gain)}
+        model = runtime.load(bundle / "artifact", manifest.entry, options, manifest.signature)
     except InferryError as error:
         tell(report, error)
         return 1
@@ -58,7 +63,7 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
         return 1
     signature = manifest.signature
     codecs: dict[int, Codec] = {
-        frames.DOOR_OIP: OipCodec(signature),
+        frames.DOOR_OIP: OipCodec(signature, borrow=runtime.borrows),
         frames.DOOR_PLAIN: PlainCodec(signature),
         frames.DOOR_PREDICT: PredictCodec(signature),
         frames.DOOR_CLASSIFY: ExamplesCodec(signature, CLASSIFY),
@@ -73,10 +78,18 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     os.close(report)
     gc.collect()
     gc.freeze()
-    Server(listener, lifeline, Engine(model, signature, codecs), lambda: facts).run()
+    engine = Engine(model, signature, codecs, read_curve(manifest.inspection.batch_us))
+    Server(listener, lifeline, engine, lambda: facts).run()
     with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox
         os.unlink(task.socket)  # noqa: PTH108 - no Path object for one call
     return 0
+
+
+def use_threads(config: RevisionConfig, gain: float) -> int:
+    """How many threads a prediction may use, said to all numeric libraries that are loaded from now on."""
+    threads = choose_threads(config.threads, len(os.sched_getaffinity(0)), config.replicas, gain)
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+    return threads
 
 
 def tell(report: int, error: InferryError) -> None:

@@ -150,7 +150,7 @@ class App:
                     head.door,
                 )
         asker = FutureAsker()
-        pending = self.core.submit(asker, head, bytes(body))
+        pending = self.core.submit(asker, head, body)
         try:
             revision, reply = await asker.done
         except InferryError as error:

@@ -14,7 +14,7 @@ from inferry.errors import MethodNotAllowed
 class Page:
     """One response."""
 
-    body: bytes
+    body: bytes | memoryview
     status: int = 200
     content: str = "application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()

@@ -20,7 +20,7 @@ from inferry.protocols import answers, cells
 TOKEN = re.compile(rb"NaN|Infinity")
 
 
-def parse(decoder: msgspec.json.Decoder[Any], body: bytes, hint: str, nan: float | None = math.nan) -> Any:
+def parse(decoder: msgspec.json.Decoder[Any], body: bytes | memoryview, hint: str, nan: float | None = math.nan) -> Any:
     """What `decoder` makes of a body that may hold infinities and NaN, which becomes `nan`. Raises InvalidInput."""
     try:
         return cells.parse(decoder, body, hint)
@@ -29,7 +29,7 @@ def parse(decoder: msgspec.json.Decoder[Any], body: bytes, hint: str, nan: float
             raise
     constants = {"NaN": nan, "Infinity": math.inf, "-Infinity": -math.inf}
     try:
-        value = json.loads(body.decode(), parse_float=_finite, parse_constant=constants.__getitem__)
+        value = json.loads(str(body, "utf-8"), parse_float=_finite, parse_constant=constants.__getitem__)
         msgspec.json.encode(value)  # refuses text that is no Unicode, as the strict parser does
         return msgspec.convert(value, decoder.type)
     except msgspec.ValidationError as error:

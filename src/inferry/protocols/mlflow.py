@@ -72,7 +72,7 @@ class MlflowCodec:
         inputs, rows = self._read(request.body)
         return Call(inputs=inputs, rows=rows)
 
-    def _read(self, data: bytes) -> Read:
+    def _read(self, data: bytes | memoryview) -> Read:
         try:
             body: _Body = json_nan.parse(self._decoder, data, HINT, self._frames.nan)
         except InvalidInput as error:

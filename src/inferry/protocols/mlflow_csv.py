@@ -46,7 +46,7 @@ class CsvCodec(MlflowCodec):
         lone = signature.inputs[0] if len(signature.inputs) == 1 else None
         self._other = self._readers[lone.name] if lone else _guess
 
-    def _read(self, data: bytes) -> Read:
+    def _read(self, data: bytes | memoryview) -> Read:
         header, *lines = _lines(data)
         skip = 1 if not header[0].strip() and len(header) > 1 else 0
         names = [name.strip() for name in header[skip:]]
@@ -72,10 +72,10 @@ class CsvCodec(MlflowCodec):
         return lambda cell: missing if cell.strip() in MISSING else number(cell)
 
 
-def _lines(data: bytes) -> list[list[str]]:
+def _lines(data: bytes | memoryview) -> list[list[str]]:
     """All lines that are not blank, cut into cells; at least the header."""
     try:
-        text = data.decode("utf-8-sig")
+        text = str(data, "utf-8-sig")
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
     except UnicodeDecodeError:
         raise BadForm("The body is not UTF-8 text.", help=HINT) from None

@@ -16,11 +16,12 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 from sklearn.exceptions import NotFittedError
+from threadpoolctl import threadpool_limits
 
 from inferry.errors import InferryError, InvalidInput, InvalidModel, ModelFailed
 from inferry.runtimes.estimators import Call, calls_of, open_estimator, task_of, unfitted
 from inferry.runtimes.feed import feed_for
-from inferry.runtimes.proof import proven_batchable
+from inferry.runtimes.proof import batch_curve, proven_batchable
 from inferry.runtimes.table import Shape, shape_inputs
 from inferry.runtimes.tensors import Array, answer_rows, as_output, datatype_of, example_body, head, rows_of
 from inferry.types.sample import Sample
@@ -38,16 +39,19 @@ class SklearnRuntime:
         "joblib", "pandas", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline",
         "sklearn.preprocessing",
     )  # fmt: skip
+    borrows: ClassVar[bool] = False
 
     def load(
         self,
         artifact: Path,
         entry: str,
-        options: dict[str, Any],  # noqa: ARG002  none of its own
+        options: dict[str, Any],
         signature: Signature | None,
     ) -> SklearnModel:
-        """Unpickle and check. Only ever called inside the sandbox."""
+        """Unpickle and check. Only ever called inside the sandbox. Option `threads`: for one prediction (1)."""
         started = time.perf_counter()
+        if options.get("threads", 1) > 1:
+            threadpool_limits(options["threads"])
         return SklearnModel(open_estimator(artifact, entry), signature, started)
 
 
@@ -115,6 +119,7 @@ class SklearnModel:
             notes=shaped.notes,
             load_ms=self._load_ms,
             predict_ms=predict_ms,
+            batch_us=batch_curve(self.predict, shaped.inputs) if signature.batchable else {},
         )
 
     def _drop_failing(self, inputs: dict[str, Array]) -> None:

@@ -87,10 +87,10 @@ CODECS = [(kind, name) for kind in KINDS for name in EVERY]
 FORMED = [(kind, name) for kind in (PredictCodec, classify, regress, MlflowCodec) for name in EVERY]
 
 
-def attempt(codec: Any, body: bytes, json_size: int = 0) -> None:
+def attempt(codec: Any, body: bytes | memoryview, json_size: int = 0) -> None:
     refused: InferryError | None = None
     try:
-        call = codec.decode(request(body, json_size=json_size))
+        call = codec.decode(request(b"", json_size=json_size)._replace(body=body))
         assert isinstance(call, Call)
         assert call.rows >= 0
         if not isinstance(codec, ExamplesCodec):  # they answer with an output of the signature
@@ -121,6 +121,13 @@ def test_any_json(kind: Any, name: str, value: Any) -> None:
 @given(FORMS)
 def test_anything_under_the_keys_of_a_form(kind: Any, name: str, value: Any) -> None:
     attempt(kind(EVERY[name]), json.dumps(value).encode())
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in ("iris", "people", "open")])
+@settings(max_examples=60)
+@given(JSON | FORMS, st.sampled_from([b"", b"age,job\n1,clerk\n", b"\xff", b"[NaN]"]))
+def test_anything_in_shared_memory(kind: Any, name: str, value: Any, other: bytes) -> None:
+    attempt(kind(EVERY[name]), memoryview(other or json.dumps(value).encode()))
 
 
 @pytest.mark.parametrize("name", EVERY)
