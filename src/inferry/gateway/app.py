@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from inferry.errors import InferryError, TooLarge, UnsupportedMedia
 from inferry.gateway.catalogue import Catalogue, Pages
 from inferry.gateway.core import Core
+from inferry.gateway.events import MEDIA, UNBUFFERED, Listener
 from inferry.gateway.head import BadHead, Head, Heads
 from inferry.gateway.live import LiveRevision
 from inferry.gateway.page import Page, as_json, header, only
@@ -85,13 +86,13 @@ class App:
             page = self._error(bad.error, bad.door)
         except InferryError as error:
             page = self._error(error, door_of(scope["raw_path"]))
-        headers = [
-            (b"content-type", page.content.encode()),
-            (b"content-length", str(len(page.body)).encode()),
-            *COMMON,
-            *page.headers,
-        ]
+        headers = [(b"content-type", page.content.encode()), *COMMON, *page.headers]
+        if page.events is None:
+            headers.append((b"content-length", str(len(page.body)).encode()))
         await send({"type": "http.response.start", "status": page.status, "headers": headers})
+        if page.events is not None:
+            async for event in page.events:
+                await send({"type": "http.response.body", "body": event, "more_body": True})
         body = b"" if scope["method"] == "HEAD" else page.body
         await send({"type": "http.response.body", "body": body})
 
@@ -149,6 +150,8 @@ class App:
                     TooLarge(f"The body is over the limit of {self.heads.max_body} bytes.", help="Send fewer rows."),
                     head.door,
                 )
+        if head.flags & frames.FLAG_STREAM:
+            return await self._stream(head, body, receive)
         asker = FutureAsker()
         pending = self.core.submit(asker, head, body)
         try:
@@ -159,14 +162,34 @@ class App:
             if pending is not None:
                 self.core.cancel(pending)
             raise
-        headers = [
-            (b"inferry-version", str(revision.plan.version).encode()),
-            (b"inferry-revision", str(revision.plan.number).encode()),
-        ]
+        headers = version_headers(revision)
         if reply.json_size:
             headers.append((b"inference-header-content-length", str(reply.json_size).encode()))
         content = "application/json" if reply.content == frames.CONTENT_JSON else "application/octet-stream"
         return Page(body=reply.body, status=reply.status, content=content, headers=tuple(headers))
+
+    async def _stream(self, head: Head, body: bytearray, receive: Receive) -> Page:
+        """A prediction whose answer comes in parts. An error before the first is an ordinary one."""
+        listener = Listener(self.core, self.forms)
+        listener.submit(head, body)
+        gone = asyncio.ensure_future(receive())  # nothing more comes, but word that the client is gone
+        gone.add_done_callback(lambda _: listener.hang_up())
+        try:
+            revision, reply = await listener.first
+        except InferryError as error:
+            return self._error(error, head.door)
+        headers = tuple(version_headers(revision))
+        if reply.status != 200:
+            return Page(body=reply.body, status=reply.status, headers=headers)
+        return Page(events=listener.events(), content=MEDIA, headers=(*headers, UNBUFFERED))
+
+
+def version_headers(revision: LiveRevision) -> list[tuple[bytes, bytes]]:
+    """Who answered."""
+    return [
+        (b"inferry-version", str(revision.plan.version).encode()),
+        (b"inferry-revision", str(revision.plan.number).encode()),
+    ]
 
 
 def unread_media(media: bytes) -> Page:

@@ -23,6 +23,7 @@ MAX_CACHED = 4096
 MAX_HEADERS = 256
 
 DIGITS = re.compile(rb"[0-9]{1,20}")
+EVENTS = re.compile(rb"(?:^|,)[ \t]*text/event-stream[ \t]*(?:[;,]|$)", re.IGNORECASE)
 TIMEOUT = re.compile(rb"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 
 
@@ -30,7 +31,7 @@ class Head:
     """What the hot path needs of a request's head."""
 
     __slots__ = (
-        "authorization", "door", "endpoint", "expires", "fast", "flags", "json_size",
+        "authorization", "chunks", "door", "endpoint", "expires", "fast", "flags", "json_size",
         "keep_alive", "length", "ring", "timeout", "version",
     )  # fmt: skip
 
@@ -45,6 +46,7 @@ class Head:
         self.flags = 0
         self.timeout = 0.0
         self.keep_alive = True
+        self.chunks = True  # whether the client reads a chunked answer: not one of HTTP/1.0
         self.ring: object = None  # the key ring that found the key good, and until when that holds
         self.expires = 0.0
 
@@ -103,7 +105,8 @@ class Heads:
                 door_of(collector.url),
             ) from error
         head = self.build(parser.get_method(), collector.url, collector.headers)
-        head.keep_alive = parser.get_http_version() == "1.1" and parser.should_keep_alive()
+        head.chunks = parser.get_http_version() == "1.1"
+        head.keep_alive = head.chunks and parser.should_keep_alive()
         return head
 
     def build(self, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> Head:
@@ -132,11 +135,13 @@ class Heads:
             elif name == b"inference-header-content-length":
                 head.json_size = self._json_size(name, value, head.door)
             elif name == b"content-encoding":
-                head.flags = self._encoding(value, head.door)
+                head.flags |= self._encoding(value, head.door)
             elif name == b"inferry-timeout":
                 head.timeout = self._timeout(value, head.door)
             elif name == b"content-type":
                 media = value
+            elif name == b"accept" and head.door == frames.DOOR_PLAIN and EVENTS.search(value):
+                head.flags |= frames.FLAG_STREAM
         head.fast = length is not None and plain
         return media
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,10 @@ from inferry.errors import MethodNotAllowed
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """One response."""
+    """One response; its body is `body`, or what `events` gives bit by bit."""
 
-    body: bytes | memoryview
+    body: bytes | memoryview = b""
+    events: AsyncIterator[bytes] | None = None
     status: int = 200
     content: str = "application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()

@@ -209,6 +209,27 @@ def test_the_content_encoding_becomes_a_flag(value, flags):
     assert read("/predict/iris", f"Content-Encoding: {value}").flags == flags
 
 
+@pytest.mark.parametrize(
+    ("value", "stream"),
+    [
+        ("text/event-stream", True), ("Text/Event-Stream; q=0.9", True), ("application/json, text/event-stream", True),
+        ("*/*", False), ("text/*", False), ("text/event-streams", False), ("x/text/event-stream", False), ("", False),
+    ],
+)  # fmt: skip
+def test_who_accepts_events_of_the_plain_door_takes_parts(value, stream):
+    flags = frames.FLAG_STREAM if stream else 0
+    assert read("/predict/iris", f"Accept: {value}").flags == flags
+    assert read("/predict/iris", f"Accept: {value}", "Content-Encoding: gzip").flags == flags | frames.FLAG_GZIP
+    assert read("/predict/iris", "Content-Encoding: gzip", f"Accept: {value}").flags == flags | frames.FLAG_GZIP
+    for other in ("/v2/models/a/infer", "/v1/models/a:predict", "/endpoints/a/invocations"):
+        assert read(other, f"Accept: {value}").flags == 0
+
+
+def test_chunks_are_for_clients_of_their_time():
+    assert read("/predict/iris").chunks
+    assert not read("/predict/iris", version="1.0").chunks
+
+
 @pytest.mark.parametrize("value", ["br", "gzip, gzip", "zstd", ""])
 def test_an_unknown_content_encoding_is_refused(value):
     assert isinstance(refused("/predict/iris", f"Content-Encoding: {value}").error, UnsupportedMedia)

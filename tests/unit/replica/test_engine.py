@@ -360,7 +360,7 @@ def yielding():
 def test_a_stream_comes_part_by_part_while_others_are_answered():
     engine, peer = yielding(), FakePeer()
     ask(engine, peer, 1, [1], flags=frames.FLAG_STREAM)
-    ask(engine, peer, 2, [2], flags=frames.FLAG_STREAM)
+    ask(engine, peer, 2, gzip.compress(b"[2]"), flags=frames.FLAG_STREAM | frames.FLAG_GZIP)
     run(engine)
     parts = [(reply.id, json.loads(reply.body)) for reply in peer.replies if reply.kind == frames.PART]
     assert parts == [(1, [0]), (1, [1]), (2, [0]), (1, [2]), (2, [2]), (2, [4])]
