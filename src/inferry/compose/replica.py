@@ -22,6 +22,7 @@ from inferry import plugins
 from inferry.compose.confinement import enter
 from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
+from inferry.protocols.grpc_oip import GrpcOipCodec
 from inferry.protocols.oip import OipCodec
 from inferry.protocols.plain import PlainCodec
 from inferry.replica.engine import Engine
@@ -55,6 +56,7 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     codecs: dict[int, Codec] = {
         frames.DOOR_OIP: OipCodec(manifest.signature),
         frames.DOOR_PLAIN: PlainCodec(manifest.signature),
+        frames.DOOR_GRPC: GrpcOipCodec(manifest.signature),
     }
     load_ms = (time.monotonic() - start) * 1000
     status = ReplicaStatus(pid=os.getpid(), spec=task.spec, load_ms=load_ms, sandbox=sandbox)

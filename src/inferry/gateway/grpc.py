@@ -1,0 +1,429 @@
+"""gRPC over HTTP/2: what a call's fields ask, the framing of messages, statuses; and forwarded predictions.
+
+Data flow: fields of a request -> `Server.recognise` -> Asked, shared by all calls with equal fields
+-> one Stream for each call. A prediction (`Infer`) is not decoded here: the first bytes of the
+message name the endpoint, found in a memory of such beginnings, and the message goes to the
+replica as it came. Errors become a status in the fields that end the stream.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Protocol, cast
+from urllib.parse import quote
+
+from inferry.errors import InferryError, InternalError, InvalidInput, RequestTimeout, TooLarge, Unsupported
+from inferry.gateway.core import Core
+from inferry.gateway.head import Head
+from inferry.gateway.hpack import Field, block_of
+from inferry.gateway.http2 import STREAM_WINDOW, Connection, Opener
+from inferry.gateway.http2_frames import Request
+from inferry.gateway.http2_output import Answer, Sender, Stream
+from inferry.gateway.live import LiveRevision, Pending
+from inferry.types import frames
+from inferry.types.protobuf import WireError, fields, text
+
+PREFIX = struct.Struct(">BI")
+MAX_HEADS = 256
+MAX_TARGET = 512
+PEEK = 64 << 10
+MAX_MESSAGE_TEXT = 2000
+
+CONTENT: Field = (b"content-type", b"application/grpc")
+ENCODINGS: Field = (b"grpc-accept-encoding", b"identity,deflate,gzip")
+HEAD = block_of((b":status", b"200"), CONTENT)
+TAIL = block_of((b"grpc-status", b"0"))
+OK = Answer(HEAD, TAIL)
+
+TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
+UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+FLAGS = {b"identity": 0, b"gzip": frames.FLAG_GZIP, b"deflate": frames.FLAG_DEFLATE}
+STATUS_OF_HTTP = {
+    400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 409: 9, 413: 8, 422: 9, 429: 8, 503: 14, 504: 4,
+}  # fmt: skip
+
+
+class Door(Protocol):
+    """How one kind of prediction request says what it is for."""
+
+    number: int
+
+    def prefix(self, body: bytes) -> int:
+        """Where the fields that name the target end, when they come first; else 0. May raise IndexError."""
+        ...
+
+    def target(self, body: memoryview) -> tuple[bytes, bytes]:
+        """Endpoint and version, wherever they are. Raises WireError."""
+        ...
+
+
+class Asked:
+    """What the fields of a call say, with the Heads that were made for it by how its messages begin."""
+
+    __slots__ = ("authorization", "flags", "heads", "path", "timeout")
+
+    def __init__(self, request: Request) -> None:
+        self.path = request.path
+        self.authorization = b""
+        self.flags = 0
+        self.timeout = 0.0
+        self.heads: dict[tuple[int, bytes], Head] = {}
+        for name, value in request.fields:
+            if name == b"authorization":
+                self.authorization = self.authorization or value
+            elif name == b"grpc-timeout":
+                self.timeout = read_timeout(value)
+            elif name == b"grpc-encoding":
+                self.flags = read_encoding(value)
+
+    def head(self, door: int, endpoint: bytes, version: bytes, flags: int) -> Head:
+        """What the core needs to know of a prediction."""
+        head = Head()
+        head.door, head.endpoint, head.version = door, endpoint[:64], version[:16]
+        head.authorization, head.timeout, head.flags = self.authorization, self.timeout, flags
+        return head
+
+
+Method = Callable[["Server", Asked], Opener]
+
+
+class Server:
+    """What all gRPC connections share."""
+
+    def __init__(
+        self,
+        core: Core,
+        methods: Mapping[bytes, Method],
+        max_message: int,
+        head_timeout_s: float,
+        body_timeout_s: float,
+    ) -> None:
+        self.core = core
+        self.methods = methods
+        self.max_message = max_message
+        self.head_timeout_s = head_timeout_s
+        self.body_timeout_s = body_timeout_s
+        self.connections: set[Connection] = set()
+
+    def recognise(self, request: Request) -> Opener:
+        """The opener of streams for calls with these fields."""
+        kind = next((value for name, value in request.fields if name == b"content-type"), b"")
+        if not re.fullmatch(rb"application/grpc(?:[+;].*)?", kind):
+            return partial(NoCall, b"415")
+        if request.method != b"POST":
+            return partial(NoCall, b"405")
+        method = self.methods.get(request.path)
+        try:
+            if method is None:
+                raise Unsupported(
+                    f"There is no method {request.path.decode('latin-1')[:100]!a}.",
+                    help="Ask the reflection service which there are.",
+                )
+            asked = Asked(request)
+        except InferryError as error:
+            return partial(Refused, error)
+        return method(self, asked)
+
+
+def read_timeout(value: bytes) -> float:
+    """A grpc-timeout in seconds. Raises InvalidInput."""
+    match = TIMEOUT.fullmatch(value)
+    if match is None:
+        raise InvalidInput("The field grpc-timeout is not a time.", help="For example: grpc-timeout: 500m")
+    return max(1e-6, int(match[1]) * UNITS[match[2]])
+
+
+def read_encoding(value: bytes) -> int:
+    """The frames.FLAG_* of a grpc-encoding. Raises Unsupported."""
+    flags = FLAGS.get(value)
+    if flags is None:
+        raise Unsupported("This grpc-encoding is not supported.", help="Use gzip, deflate or identity.")
+    return flags
+
+
+# statuses
+
+
+def percent(message: str) -> bytes:
+    """A grpc-message: UTF-8 with all that is not printable ASCII percent-encoded."""
+    return quote(message[:MAX_MESSAGE_TEXT], safe=" !\"#$&'()*+,/:;<=>?@[\\]^`{|}").encode()
+
+
+def status_fields(code: int, message: str) -> list[Field]:
+    """The fields of a status."""
+    return [(b"grpc-status", b"%d" % code), (b"grpc-message", percent(message).strip())]
+
+
+def error_fields(error: InferryError) -> list[Field]:
+    """The fields of an error."""
+    found = status_fields(error.grpc, error.sentence())
+    if error.retry_after is not None:
+        found.append((b"grpc-retry-pushback-ms", b"%d" % max(1, round(error.retry_after * 1000))))
+    if isinstance(error, Unsupported):
+        found.append(ENCODINGS)
+    return found
+
+
+def read_refusal(reply: frames.Reply) -> tuple[int, str]:
+    """Code and message of a replica's refusal, a google.rpc.Status; user code runs where it comes from."""
+    code, message = STATUS_OF_HTTP.get(reply.status, 13), ""
+    try:
+        for number, _, value in fields(memoryview(reply.body)):
+            if number == 1 and isinstance(value, int) and 1 <= value <= 16:
+                code = value
+            elif number == 2 and isinstance(value, memoryview):
+                message = text(value)
+    except WireError:
+        message = "The model's process did not say why."
+    return code, message
+
+
+# messages
+
+
+def inflate(body: bytes, flags: int, limit: int) -> bytes:
+    """The first `limit` bytes of a compressed message, or all when it is shorter. Raises InvalidInput."""
+    try:
+        return zlib.decompressobj(31 if flags == frames.FLAG_GZIP else 15).decompress(body, limit)
+    except zlib.error:
+        raise InvalidInput("The message is not valid for its grpc-encoding.", help="Send it uncompressed.") from None
+
+
+class Rpc(Stream):
+    """A gRPC call: collects messages, ends with a status."""
+
+    __slots__ = ("asked", "begun", "chunks", "need", "server", "size")
+
+    def __init__(self, server: Server, asked: Asked, connection: Sender, id: int) -> None:
+        Stream.__init__(self, connection, id, STREAM_WINDOW)
+        self.server = server
+        self.asked = asked
+        self.begun = False  # the fields before the first message are sent
+        self.chunks: list[bytes] | None = None  # the beginning of a message
+        self.size = 0
+        self.need = 0
+
+    def message(self, body: bytes, flags: int) -> None:
+        """A whole message; `flags`: how it is compressed."""
+        raise NotImplementedError
+
+    def finished(self) -> None:
+        """The client sends no more."""
+
+    def received(self, data: bytes, last: int) -> None:
+        """Cut the client's bytes into messages."""
+        while data and self.open_for_answers():
+            data = self._collect(data)
+        if last and self.open_for_answers():
+            if self.chunks is not None:
+                self.fail(InvalidInput("The call ends inside a message.", help="Send the whole of it."))
+            else:
+                self.finished()
+
+    def open_for_answers(self) -> bool:
+        """Whether the stream can still be answered."""
+        return self.connection.streams.get(self.id) is self
+
+    def _collect(self, data: bytes) -> bytes:
+        """Add bytes to the message under way; hand it on when it is complete. What is left of them."""
+        if self.chunks is None:
+            self.chunks, self.size, self.need = [], 0, PREFIX.size
+        if self.need == PREFIX.size:
+            data = b"".join((*self.chunks, data))
+            self.chunks, self.size = [], 0
+            if len(data) < PREFIX.size:
+                self.chunks.append(data)
+                return b""
+            try:
+                self.need = PREFIX.size + 1 + self._announced(int.from_bytes(data[1:5], "big"))
+            except InferryError as error:
+                self.fail(error)
+                return b""
+            self.chunks.append(data[:1])
+            self.size = PREFIX.size + 1
+            data = data[PREFIX.size :]
+        take = data[: self.need - self.size]
+        self.chunks.append(take)
+        self.size += len(take)
+        if self.size == self.need:
+            flag, *pieces = self.chunks
+            self.chunks = None
+            self._hand_on(flag, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        return data[len(take) :]
+
+    def _announced(self, size: int) -> int:
+        """A message begins. Raises when it may not come."""
+        if size > self.server.max_message:
+            limit = self.server.max_message
+            raise TooLarge(f"The message of {size} bytes is over the limit of {limit}.", help="Send fewer rows.")
+        return size
+
+    def _hand_on(self, flag: bytes, body: bytes) -> None:
+        flags = self.asked.flags if flag == b"\1" else 0
+        if flag > b"\1" or (flag == b"\1" and not flags):
+            self.fail(InternalError("A message is marked as compressed, but no grpc-encoding says how."))
+            return
+        self.message(body, flags)
+
+    # answers
+
+    def reply(self, body: bytes) -> None:
+        """One message."""
+        if not self.begun:
+            self.begun = True
+            self.connection.start(self, HEAD)
+        self.connection.send(self, PREFIX.pack(0, len(body)), body)
+
+    def end(self, tail: list[Field]) -> None:
+        """The status, with nothing before it or behind what was sent."""
+        lead = [] if self.begun else [(b":status", b"200"), CONTENT]
+        self.connection.end(self, block_of(*lead, *tail))
+
+    def fail(self, error: InferryError) -> None:
+        """End with an error."""
+        if self.open_for_answers():
+            self.end(error_fields(error))
+
+    def overdue(self) -> None:
+        """The rest of a message did not come."""
+        self.fail(RequestTimeout("The request did not arrive in time.", help="Send it faster, or in smaller parts."))
+
+
+class Infer(Rpc):
+    """One prediction: forwarded as it is, answered with what the replica says."""
+
+    __slots__ = ("door", "pending")
+
+    def __init__(self, door: Door, server: Server, asked: Asked, connection: Sender, id: int) -> None:
+        Rpc.__init__(self, server, asked, connection, id)
+        self.door = door
+        self.pending: Pending | None = None
+
+    def received(self, data: bytes, last: int) -> None:
+        """The message, mostly in one piece."""
+        if last and self.chunks is None and data[:1] == b"\0" and int.from_bytes(data[1:5], "big") == len(data) - 5:
+            self._submit(data[5:], 0)
+        else:
+            Rpc.received(self, data, last)
+
+    def message(self, body: bytes, flags: int) -> None:
+        """The one message, collected from parts."""
+        if self.pending is not None:
+            self.aborted()
+            self.fail(InvalidInput("A second message came.", help="Send one for each call."))
+            return
+        self._submit(body, flags)
+
+    def finished(self) -> None:
+        """No message came, or it is under way."""
+        if self.pending is None:
+            self.fail(InvalidInput("The call has no message.", help="Send one."))
+
+    def _announced(self, size: int) -> int:
+        self.server.core.ring.check(self.asked.authorization, time.time())
+        return super()._announced(size)
+
+    def _submit(self, body: bytes, flags: int) -> None:
+        try:
+            head = find_head(self.asked, self.door, body, flags)
+        except InferryError as error:
+            self.fail(error)
+            return
+        self.pending = self.server.core.submit(self, head, body)
+
+    def aborted(self) -> None:
+        """The client does not wait any more."""
+        if self.pending is not None:
+            self.server.core.cancel(self.pending)
+            self.pending = None
+
+    # core.Asker
+
+    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:  # noqa: ARG002
+        """A replica's reply."""
+        self.pending = None
+        if reply.status == 200:
+            body = reply.body
+            self.connection.finish(self, OK, PREFIX.pack(0, len(body)), body)
+        else:
+            self.end(status_fields(*read_refusal(reply)))
+
+    def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
+        """Never: no head on this path asks for parts."""
+
+    def refuse(self, head: Head, error: InferryError) -> None:  # noqa: ARG002
+        """An error of the gateway's own."""
+        self.pending = None
+        self.fail(error)
+
+
+def find_head(asked: Asked, door: Door, body: bytes, flags: int) -> Head:
+    """The Head of a message: remembered by its first bytes, or made. Raises InvalidInput."""
+    seen = inflate(body, flags, PEEK) if flags else body
+    try:
+        beginning = seen[: door.prefix(seen)]
+    except IndexError:
+        beginning = b""
+    key = (flags, beginning)
+    head = asked.heads.get(key)
+    if head is not None:
+        return head
+    try:
+        endpoint, version = door.target(memoryview(beginning or seen))
+    except WireError:
+        raise InvalidInput("The message is not valid Protocol Buffers.", help="Check its type.") from None
+    head = asked.head(door.number, endpoint, version, flags)
+    if 0 < len(beginning) <= MAX_TARGET:
+        if len(asked.heads) >= MAX_HEADS:
+            asked.heads.clear()
+        asked.heads[key] = head
+    return head
+
+
+def infer_method(door: Door) -> Method:
+    """The method that forwards predictions of a kind."""
+    return lambda server, asked: cast("Opener", partial(Infer, door, server, asked))
+
+
+# what is no call
+
+
+class Refused(Stream):
+    """A call that is refused for its fields."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: InferryError, connection: Sender, id: int) -> None:
+        Stream.__init__(self, connection, id, STREAM_WINDOW)
+        self.error = error
+        connection.loop.call_soon(self._answer)
+
+    def received(self, data: bytes, last: int) -> None:
+        """Nothing that it sends matters."""
+
+    def _answer(self) -> None:
+        if self.connection.streams.get(self.id) is self:
+            self.connection.end(self, block_of((b":status", b"200"), CONTENT, *error_fields(self.error)))
+
+
+class NoCall(Stream):
+    """An HTTP request that is no gRPC call."""
+
+    __slots__ = ("status",)
+
+    def __init__(self, status: bytes, connection: Sender, id: int) -> None:
+        Stream.__init__(self, connection, id, STREAM_WINDOW)
+        self.status = status
+        connection.loop.call_soon(self._answer)
+
+    def received(self, data: bytes, last: int) -> None:
+        """Nothing that it sends matters."""
+
+    def _answer(self) -> None:
+        if self.connection.streams.get(self.id) is self:
+            self.connection.end(self, block_of((b":status", self.status)))
