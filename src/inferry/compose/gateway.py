@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from inferry import protos
 from inferry.compose.process import HttpServer, announce, http_server, on_lifeline, run
 from inferry.compose.settings import GatewaySettings, Layout
 from inferry.gateway.admin import Admin
@@ -26,6 +27,8 @@ from inferry.telemetry.metrics import Metrics
 from inferry.types import frames
 from inferry.types.routing import EndpointRoute, RevisionRoute
 from inferry.version import __version__
+
+DESCRIPTORS = Path(protos.__file__).with_name("descriptors.binpb")
 
 FORMS = {frames.DOOR_OIP: forms.oip_error, frames.DOOR_PLAIN: forms.plain_error}
 
@@ -63,8 +66,9 @@ async def serve(settings: GatewaySettings) -> None:
     admin = Admin(layout.gateway_socket, layout.table)
     core = Core(loop, lambda table: KeyRing(table.keys, pepper), Metrics(), admin.stuck)
     services = Services(core, heads, FORMS, settings.head_timeout_s, settings.body_timeout_s)
-    server = make_server(App(core, heads, make_pages(), FORMS), services, settings.drain_s)
-    grpc = Server(core, make_methods(), settings.max_body, settings.head_timeout_s, settings.body_timeout_s)
+    shown = make_pages()
+    server = make_server(App(core, heads, shown, FORMS), services, settings.drain_s)
+    grpc = make_grpc(core, shown, settings)
     on_lifeline(loop, settings.lifeline, lambda: os._exit(0))
     await admin.start(core)
     await add_grpc(server, grpc, socket.socket(fileno=settings.grpc))
@@ -79,6 +83,12 @@ async def serve(settings: GatewaySettings) -> None:
 def make_server(app: App, services: Services, drain_s: float) -> HttpServer:
     """A uvicorn server whose connections are ours."""
     return http_server(app, http=protocol_class(services), keep_alive_s=75, drain_s=drain_s)
+
+
+def make_grpc(core: Core, pages: Pages, limits: GatewaySettings) -> Server:
+    """What all gRPC connections share."""
+    methods = make_methods(core, pages, DESCRIPTORS.read_bytes)
+    return Server(core, methods, limits.max_body, limits.head_timeout_s, limits.body_timeout_s)
 
 
 async def add_grpc(server: HttpServer, grpc: Server, listener: socket.socket) -> None:

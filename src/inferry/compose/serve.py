@@ -29,7 +29,7 @@ from inferry.bundles.detect import detect
 from inferry.bundles.pack import verify
 from inferry.bundles.verdict import read_result
 from inferry.compose.control import BOOT
-from inferry.compose.gateway import FORMS, add_grpc, make_pages, make_server
+from inferry.compose.gateway import FORMS, add_grpc, make_grpc, make_pages, make_server
 from inferry.compose.settings import MAX_BODY, GatewaySettings, Layout
 from inferry.compose.up import bind, target_of, url_of
 from inferry.control.build import Builder
@@ -40,8 +40,6 @@ from inferry.environments.pip_settings import read_pip_settings
 from inferry.errors import InvalidInput, NotFound
 from inferry.gateway.app import App
 from inferry.gateway.core import Core
-from inferry.gateway.grpc import Server
-from inferry.gateway.grpc_methods import make_methods
 from inferry.gateway.head import Heads
 from inferry.gateway.http import Services
 from inferry.security.files import private_dir, write_private
@@ -179,9 +177,9 @@ async def serve(request: Request, base: Path, lifeline: int) -> None:
     running = asyncio.create_task(reconciler.run())
     limits = GatewaySettings(home="", run="", listener=0, grpc=0, lifeline=0, ready=0)
     services = Services(core, heads, FORMS, limits.head_timeout_s, limits.body_timeout_s)
-    server = make_server(App(core, heads, make_pages(), FORMS), services, limits.drain_s)
-    grpc = Server(core, make_methods(), limits.max_body, limits.head_timeout_s, limits.body_timeout_s)
-    await add_grpc(server, grpc, grpc_listener)
+    pages = make_pages()
+    server = make_server(App(core, heads, pages, FORMS), services, limits.drain_s)
+    await add_grpc(server, make_grpc(core, pages, limits), grpc_listener)
     url, target = url_of(listener), target_of(grpc_listener)
     facts = {"http": url, "grpc": target, "endpoint": request.name, "key": text, "pid": os.getpid()}
     if request.ready_file is not None:

@@ -14,7 +14,7 @@ import time
 import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol, cast
+from typing import Protocol
 from urllib.parse import quote
 
 from inferry.errors import InferryError, InternalError, InvalidInput, RequestTimeout, TooLarge, Unsupported
@@ -42,6 +42,7 @@ OK = Answer(HEAD, TAIL)
 
 TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+ENCODED = frames.FLAG_GZIP | frames.FLAG_DEFLATE
 FLAGS = {b"identity": 0, b"gzip": frames.FLAG_GZIP, b"deflate": frames.FLAG_DEFLATE}
 STATUS_OF_HTTP = {
     400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 409: 9, 413: 8, 422: 9, 429: 8, 503: 14, 504: 4,
@@ -80,13 +81,6 @@ class Asked:
                 self.timeout = read_timeout(value)
             elif name == b"grpc-encoding":
                 self.flags = read_encoding(value)
-
-    def head(self, door: int, endpoint: bytes, version: bytes, flags: int) -> Head:
-        """What the core needs to know of a prediction."""
-        head = Head()
-        head.door, head.endpoint, head.version = door, endpoint[:64], version[:16]
-        head.authorization, head.timeout, head.flags = self.authorization, self.timeout, flags
-        return head
 
 
 Method = Callable[["Server", Asked], Opener]
@@ -197,13 +191,15 @@ def inflate(body: bytes, flags: int, limit: int) -> bytes:
 class Rpc(Stream):
     """A gRPC call: collects messages, ends with a status."""
 
-    __slots__ = ("asked", "begun", "chunks", "need", "server", "size")
+    __slots__ = ("asked", "backlog", "begun", "chunks", "ended", "need", "server", "size")
 
     def __init__(self, server: Server, asked: Asked, connection: Sender, id: int) -> None:
         Stream.__init__(self, connection, id, STREAM_WINDOW)
         self.server = server
         self.asked = asked
         self.begun = False  # the fields before the first message are sent
+        self.ended = False  # the client sends no more
+        self.backlog: list[bytes] = []  # what came while no message could be taken
         self.chunks: list[bytes] | None = None  # the beginning of a message
         self.size = 0
         self.need = 0
@@ -215,17 +211,43 @@ class Rpc(Stream):
     def finished(self) -> None:
         """The client sends no more."""
 
+    def ready(self) -> bool:
+        """Whether a message can be taken now."""
+        return True
+
     def received(self, data: bytes, last: int) -> None:
         """Cut the client's bytes into messages."""
-        while data and self.open_for_answers():
+        self.ended = self.ended or bool(last)
+        if self.backlog:
+            self.backlog.append(data)
+        else:
+            self._advance(data)
+
+    def resume(self) -> None:
+        """Go on with what waits, now that a message can be taken again."""
+        if self.backlog and self.ready():
+            data = b"".join(self.backlog)
+            self.backlog.clear()
+            self._advance(data)
+            self.connection.grant(self)
+
+    def _advance(self, data: bytes) -> None:
+        while data and self.alive():
+            if not self.ready():
+                self.backlog.append(data)
+                return
             data = self._collect(data)
-        if last and self.open_for_answers():
+        if self.ended and self.alive():
             if self.chunks is not None:
                 self.fail(InvalidInput("The call ends inside a message.", help="Send the whole of it."))
             else:
                 self.finished()
 
-    def open_for_answers(self) -> bool:
+    def takes(self) -> bool:
+        """No more than a window is kept of what cannot be taken."""
+        return not self.backlog
+
+    def alive(self) -> bool:
         """Whether the stream can still be answered."""
         return self.connection.streams.get(self.id) is self
 
@@ -286,7 +308,7 @@ class Rpc(Stream):
 
     def fail(self, error: InferryError) -> None:
         """End with an error."""
-        if self.open_for_answers():
+        if self.alive():
             self.end(error_fields(error))
 
     def overdue(self) -> None:
@@ -330,7 +352,7 @@ class Infer(Rpc):
 
     def _submit(self, body: bytes, flags: int) -> None:
         try:
-            head = find_head(self.asked, self.door, body, flags)
+            head = find_head(self.asked, self.door, body, flags, self.asked.timeout)
         except InferryError as error:
             self.fail(error)
             return
@@ -362,9 +384,9 @@ class Infer(Rpc):
         self.fail(error)
 
 
-def find_head(asked: Asked, door: Door, body: bytes, flags: int) -> Head:
+def find_head(asked: Asked, door: Door, body: bytes, flags: int, timeout: float) -> Head:
     """The Head of a message: remembered by its first bytes, or made. Raises InvalidInput."""
-    seen = inflate(body, flags, PEEK) if flags else body
+    seen = inflate(body, flags, PEEK) if flags & ENCODED else body
     try:
         beginning = seen[: door.prefix(seen)]
     except IndexError:
@@ -377,17 +399,14 @@ def find_head(asked: Asked, door: Door, body: bytes, flags: int) -> Head:
         endpoint, version = door.target(memoryview(beginning or seen))
     except WireError:
         raise InvalidInput("The message is not valid Protocol Buffers.", help="Check its type.") from None
-    head = asked.head(door.number, endpoint, version, flags)
+    head = Head()
+    head.door, head.endpoint, head.version = door.number, endpoint[:64], version[:16]
+    head.authorization, head.timeout, head.flags = asked.authorization, timeout, flags
     if 0 < len(beginning) <= MAX_TARGET:
         if len(asked.heads) >= MAX_HEADS:
             asked.heads.clear()
         asked.heads[key] = head
     return head
-
-
-def infer_method(door: Door) -> Method:
-    """The method that forwards predictions of a kind."""
-    return lambda server, asked: cast("Opener", partial(Infer, door, server, asked))
 
 
 # what is no call

@@ -1,13 +1,17 @@
-"""The methods of the gRPC port, by their path."""
+"""All methods of the gRPC port, by their path."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from inferry.gateway.grpc import Method, infer_method
-from inferry.gateway.grpc_targets import OipTarget
+from inferry.gateway import grpc_oip
+from inferry.gateway.app import Pages
+from inferry.gateway.core import Core
+from inferry.gateway.grpc import Method
+from inferry.types.messages import Messages
 
 
-def make_methods() -> Mapping[bytes, Method]:
-    """Path -> what answers it."""
-    return {b"/inference.GRPCInferenceService/ModelInfer": infer_method(OipTarget())}
+def make_methods(core: Core, pages: Pages, descriptors: Callable[[], bytes]) -> Mapping[bytes, Method]:
+    """Path -> what answers it. `descriptors` reads the descriptors of the protocols, on first use."""
+    messages = Messages(descriptors)
+    return {**grpc_oip.methods(core, pages, messages)}

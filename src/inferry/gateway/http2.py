@@ -143,6 +143,8 @@ class Connection(Sender, asyncio.Protocol):
             self._limit = self._last
             if not final:
                 self.control(h2.goaway(self._last, h2.NO_ERROR))
+            for stream in list(self.streams.values()):
+                stream.leave()
         self._maybe_close()
 
     def _maybe_close(self) -> None:
@@ -231,7 +233,7 @@ class Connection(Sender, asyncio.Protocol):
                             self._opened -= 1
                         stream.received(data[start:stop], flags)
                         if self._budget < CONNECTION_WINDOW >> 1 or stream.budget < STREAM_WINDOW >> 1:
-                            self._grant(stream)
+                            self.grant(stream)
                         at = stop
                         continue
                 elif kind == h2.HEADERS and flags == h2.END_HEADERS:
@@ -435,7 +437,7 @@ class Connection(Sender, asyncio.Protocol):
             self._refuse(number, h2.STREAM_CLOSED)
         else:
             self._spend(0 if size else 1)
-        self._grant(stream)
+        self.grant(stream)
         return self._payload(data, start)
 
     def _payload(self, data: bytes, at: int) -> int:
@@ -552,7 +554,7 @@ class Connection(Sender, asyncio.Protocol):
         self._recent.append(number)
         self._out.append(h2.reset(number, code))
 
-    def _grant(self, stream: Stream | None) -> None:
+    def grant(self, stream: Stream | None) -> None:
         """Allow the client to send more, in large steps."""
         if self._budget < CONNECTION_WINDOW >> 1:
             self._out.append(h2.window_update(0, CONNECTION_WINDOW - self._budget))
@@ -560,6 +562,8 @@ class Connection(Sender, asyncio.Protocol):
         if stream is not None and stream.open and stream.budget < STREAM_WINDOW >> 1 and stream.takes():
             self._out.append(h2.window_update(stream.id, STREAM_WINDOW - stream.budget))
             stream.budget = STREAM_WINDOW
+        if self._out:
+            self.soon()
 
     def _spend(self, cost: int) -> None:
         """Pay for what costs the client nothing. Raises ConnectionFault when there is no credit left."""

@@ -91,6 +91,9 @@ class Stream:
     def drained(self) -> None:
         """The outbox is empty again."""
 
+    def leave(self) -> None:
+        """The server stops: a stream that would go on for long should end."""
+
 
 class Sender:
     """What is sent on one connection, and the streams it belongs to."""
@@ -167,6 +170,10 @@ class Sender:
         """Give the stream up."""
         self._drop(stream)
         self.control(reset(stream.id, code))
+
+    def grant(self, stream: Stream) -> None:
+        """Allow the client to send more on a stream that takes it again."""
+        raise NotImplementedError
 
     def control(self, frame: bytes) -> None:
         """A frame that no window holds up."""

@@ -77,7 +77,7 @@ class Engine:
             peer.answer(frames.pack_reply(request.id, frames.RESULT, status=400, body=b'{"error":"unknown door"}'))
             return
         try:
-            if request.flags:
+            if request.flags & (frames.FLAG_GZIP | frames.FLAG_DEFLATE):
                 request = inflate(request)
             call = codec.decode(request)
         except InferryError as error:
