@@ -84,3 +84,11 @@ def test_compressed_requests_are_read(client, endpoint: str, headers, algorithm:
     many = np.repeat(ROWS, 500, axis=0)
     answer = client.infer(endpoint, rows_of(many), headers=headers, compression_algorithm=algorithm)
     assert answer.as_numpy("label").tolist() == [0] * 500 + [2] * 500
+
+
+def test_large_requests_and_answers(client, platform: Platform, headers, model_dir: Path) -> None:
+    platform.deploy(models.python_file(model_dir, "echo", "def predict(inputs):\n    return inputs\n"), "grpc-echo")
+    big = np.random.default_rng(1).standard_normal((3, 300_000)).astype(np.float32)
+    for _ in range(3):
+        answer = client.infer("grpc-echo", rows_of(big), headers=headers)
+        assert np.array_equal(answer.as_numpy("x"), big)

@@ -87,8 +87,8 @@ class FakePeer:
         self.begun: list[int] = []
         self.replies: list[frames.Reply] = []
 
-    def answer(self, frame: bytes) -> None:
-        self.replies += frames.split_replies(bytearray(frame))
+    def answer(self, reply: frames.Reply) -> None:
+        self.replies.append(reply)
 
     def begin(self, request_id: int) -> None:
         self.begun.append(request_id)

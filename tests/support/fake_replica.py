@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import mmap
 import os
 import socket
 import struct
 import time
+from mmap import mmap
 
+from inferry.replica.connection import Connection
 from inferry.security.keys import mint
 from inferry.types import frames
 from inferry.types.registry import Key
@@ -31,8 +32,9 @@ class FakeReplica:
         self.name = name
         self.hold = hold
         self.asked: asyncio.Queue[frames.Request] = asyncio.Queue()
+        self.cancelled: list[int] = []
         self.count = 0
-        self.page: mmap.mmap | None = None
+        self.page: mmap | None = None
         self.sock: socket.socket | None = None
         self.gone = asyncio.Event()
         self.listening = asyncio.Event()
@@ -50,22 +52,24 @@ class FakeReplica:
         loop = asyncio.get_running_loop()
         while True:
             sock, _ = await loop.sock_accept(self._listener)
-            readable = loop.create_future()
-            loop.add_reader(sock, readable.set_result, None)
-            await readable
-            loop.remove_reader(sock)
-            _, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
-            self.page = mmap.mmap(descriptors[0], 8)
-            os.close(descriptors[0])
-            self.sock = sock
-            inbox = bytearray()
-            while data := await loop.sock_recv(sock, 1 << 18):
-                inbox += data
-                for request in frames.split_requests(inbox):
+            self.sock, connection = sock, Connection(sock)
+            self.connection = connection
+            while not connection.closed:
+                readable = asyncio.Event()
+                loop.add_reader(sock, readable.set)
+                try:
+                    await readable.wait()
+                finally:
+                    loop.remove_reader(sock)
+                for request in connection.read():
+                    if request.kind == frames.CANCEL:
+                        self.cancelled.append(request.id)
+                        continue
                     self.count += 1
                     self.asked.put_nowait(request)
                     if not self.hold:
                         await self.answer(request)
+                self.page = connection.page
             sock.close()
             self.gone.set()
 

@@ -28,7 +28,7 @@ class Channel(asyncio.Protocol):
         self.status: ReplicaStatus
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
-        self._inbox = bytearray()
+        self._inbox = frames.Inbox(1 << 16)
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[frames.Reply]] = {}
 
@@ -49,8 +49,8 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand each reply to who waits for it."""
-        self._inbox += data
-        for reply in frames.split_replies(self._inbox):
+        self._inbox.feed(data)
+        for reply in self._inbox.replies():
             waiting = self._waiting.pop(reply.id, None)
             if waiting is not None and not waiting.done():
                 waiting.set_result(reply)

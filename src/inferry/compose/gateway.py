@@ -99,9 +99,10 @@ async def add_grpc(server: HttpServer, grpc: Server, listener: socket.socket) ->
 
 
 async def sweep(services: Services, grpc: Server, seconds: float) -> None:
-    """Hang up on connections that do nothing."""
+    """Hang up on connections that do nothing, and let go of memory that lies idle."""
     while True:
         await asyncio.sleep(seconds)
+        services.core.trim()
         for http in list(services.connections):
             http.sweep()
         for connection in list(grpc.connections):

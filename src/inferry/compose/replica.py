@@ -22,6 +22,7 @@ from inferry import plugins
 from inferry.compose.confinement import enter
 from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
+from inferry.policy.batching import read_curve
 from inferry.protocols.grpc_oip import GrpcOipCodec
 from inferry.protocols.oip import OipCodec
 from inferry.protocols.plain import PlainCodec
@@ -54,9 +55,9 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
         tell(report, InvalidModel(f"Loading the model raised {type(error).__name__}.", help="See inferry logs NAME."))
         return 1
     codecs: dict[int, Codec] = {
-        frames.DOOR_OIP: OipCodec(manifest.signature),
+        frames.DOOR_OIP: OipCodec(manifest.signature, borrow=runtime.borrows),
         frames.DOOR_PLAIN: PlainCodec(manifest.signature),
-        frames.DOOR_GRPC: GrpcOipCodec(manifest.signature),
+        frames.DOOR_GRPC: GrpcOipCodec(manifest.signature, borrow=runtime.borrows),
     }
     load_ms = (time.monotonic() - start) * 1000
     status = ReplicaStatus(pid=os.getpid(), spec=task.spec, load_ms=load_ms, sandbox=sandbox)
@@ -65,7 +66,8 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     os.close(report)
     gc.collect()
     gc.freeze()
-    Server(listener, lifeline, Engine(model, manifest.signature, codecs), lambda: facts).run()
+    engine = Engine(model, manifest.signature, codecs, read_curve(manifest.inspection.batch_us))
+    Server(listener, lifeline, engine, lambda: facts).run()
     with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox
         os.unlink(task.socket)  # noqa: PTH108 - no Path object for one call
     return 0

@@ -44,7 +44,7 @@ class Pages:
 class Page:
     """One response."""
 
-    body: bytes
+    body: bytes | memoryview
     status: int = 200
     content: str = "application/json"
     headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -248,7 +248,7 @@ class App:
                     head.door,
                 )
         asker = FutureAsker()
-        pending = self.core.submit(asker, head, bytes(body))
+        pending = self.core.submit(asker, head, body)
         try:
             revision, reply = await asker.done
         except InferryError as error:

@@ -14,7 +14,9 @@ from collections.abc import Callable
 
 from inferry.errors import DeadlineExceeded, Forbidden, InferryError, NotFound, Overloaded, Unavailable
 from inferry.gateway.head import Head
-from inferry.gateway.live import Asker, Link, LiveEndpoint, LiveRevision, Pending
+from inferry.gateway.link import Link
+from inferry.gateway.live import Asker, Body, LiveEndpoint, LiveRevision, Pending
+from inferry.gateway.segments import Lease
 from inferry.policy import route
 from inferry.security.keys import KeyRing, may
 from inferry.telemetry.metrics import Labels, Metrics, Series
@@ -22,7 +24,10 @@ from inferry.types import frames
 from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable
 
 MAX_HELD = 1024
+MAX_QUEUE = 1024
 MAX_INFLIGHT = 4096
+MAX_BYTES = 512 << 20
+MARGIN = 1.25
 MAX_TIMEOUT_S = 3600.0
 MAX_MOVES = 3
 TICK_S = 0.05
@@ -58,6 +63,7 @@ class Core:
         self.links: dict[str, Link] = {}
         self.leaving: set[Link] = set()
         self.inflight = 0
+        self.bytes = 0
         self._make_ring = make_ring
         self._on_stuck = on_stuck
         self.ring = make_ring(self.table)
@@ -98,7 +104,7 @@ class Core:
             ("revision", str(plan.number)),
         )
         series = DoorSeries(self.metrics, labels)
-        return LiveRevision(plan, [self.links[replica.id] for replica in plan.replicas], series)
+        return LiveRevision(endpoint.name.encode(), plan, [self.links[replica.id] for replica in plan.replicas], series)
 
     def _open(self, replica: str, path: str) -> None:
         link = self.links[replica] = Link(self, replica, path)
@@ -118,18 +124,43 @@ class Core:
     # requests
 
     def admit(self, head: Head) -> None:
-        """Check the key: before a body is waited for, and again when the request is whole. Raises and counts."""
+        """Check the key: before a body is waited for, and again when the request is whole. Raises and counts.
+
+        A head that comes again is the same head, so its key need not be looked at twice by the same ring.
+        """
+        if head.ring is self.ring and (not head.expires or time.time() < head.expires):
+            return
         try:
             key = self.ring.check(head.authorization, time.time())
             if not may(key, "predict", head.endpoint.decode("latin-1")):
                 raise Forbidden(
                     "This key may not call this endpoint.", help="Ask for a key with the role invoker for it."
                 )
+            head.ring, head.expires = self.ring, key.expires
         except InferryError as error:
             self._count(self.endpoints.get(head.endpoint), head, error.status)
             raise
 
-    def submit(self, asker: Asker, head: Head, body: bytes) -> Pending | None:
+    def receive(self, head: Head) -> bytearray | Lease:
+        """Where to receive the body of an admitted request: a replica's shared memory when one can take it now.
+
+        Raises Overloaded before any of it is read when it could not be answered in time.
+        """
+        endpoint = self.endpoints.get(head.endpoint)
+        revision = endpoint.choose(head.version, self._place(endpoint)) if endpoint is not None else None
+        if endpoint is not None and revision is not None:
+            timeout_us = self._timeout_us(head, revision)
+            try:
+                link = self._choose(revision, head.length, timeout_us)
+            except InferryError as error:
+                self._count(endpoint, head, error.status)
+                raise
+            lease = link.pool.take(head.length, head.json_size) if link is not None else None
+            if lease is not None:
+                return lease
+        return bytearray(head.length)
+
+    def submit(self, asker: Asker, head: Head, body: Body) -> Pending | None:
         """Take a request; its answer comes through the asker, perhaps before this returns."""
         now = time.monotonic_ns() // 1000
         endpoint = self.endpoints.get(head.endpoint)
@@ -144,21 +175,48 @@ class Core:
             revision = endpoint.choose(head.version, self._place(endpoint))
             if revision is None:
                 raise no_version(endpoint, head.version)
-            if self.inflight >= MAX_INFLIGHT:
-                raise Overloaded("Too many requests are waiting.", help="Retry after a pause.", retry_after=1.0)
+            timeout_us = self._timeout_us(head, revision)
+            link = self._choose(revision, len(body), timeout_us)
         except InferryError as error:
             self._count(endpoint, head, error.status)
             asker.refuse(head, error)
             return None
-        timeout = min(head.timeout or revision.plan.timeout_s, MAX_TIMEOUT_S)
-        pending = Pending(asker, head, body, endpoint, now, now + int(timeout * 1e6))
+        pending = Pending(asker, head, body, endpoint, now, now + timeout_us)
         pending.revision = revision
         self.inflight += 1
-        self._dispatch(pending)
+        self.bytes += pending.size
+        if link is not None:
+            link.send(pending)
+        else:
+            self._hold(pending)
         if not self._ticking:
             self._ticking = True
             self.loop.call_later(TICK_S, self._tick)
         return pending
+
+    def _timeout_us(self, head: Head, revision: LiveRevision) -> int:
+        return int(min(head.timeout, MAX_TIMEOUT_S) * 1e6) if head.timeout else revision.timeout_us
+
+    def _choose(self, revision: LiveRevision, size: int, timeout_us: int) -> Link | None:
+        """The link for a new request, None to hold it. Raises Overloaded when it would wait for nothing."""
+        if self.inflight >= MAX_INFLIGHT or self.bytes + size > MAX_BYTES:
+            raise Overloaded("Too many requests are under way.", help="Retry after a pause.", retry_after=1.0)
+        link = self._free_link(revision)
+        if link is None:
+            return None
+        wait_us = link.wait_us()
+        if wait_us * MARGIN > timeout_us:
+            raise Overloaded(
+                f"The request would wait about {wait_us / 1e6:.2g} s, longer than its deadline allows.",
+                help="Retry later, allow more time with the header inferry-timeout, or add replicas.",
+                retry_after=(wait_us * MARGIN - timeout_us) / 1e6,
+            )
+        if len(link.inflight) >= MAX_QUEUE:
+            raise Overloaded(
+                f"{MAX_QUEUE} requests wait for this endpoint already.", help="Retry later, or add replicas.",
+                retry_after=wait_us / 2e6,
+            )  # fmt: skip
+        return link
 
     def _place(self, endpoint: LiveEndpoint) -> int:
         if len(endpoint.revisions) == 1:
@@ -166,22 +224,28 @@ class Core:
         self._counter += 1
         return route.bucket(endpoint.plan.name.encode(), self._counter.to_bytes(8, "little"))
 
-    def _dispatch(self, pending: Pending) -> None:
-        assert pending.revision is not None
-        links = pending.revision.links
+    def _free_link(self, revision: LiveRevision) -> Link | None:
+        """The ready link with the fewest requests under way."""
+        links = revision.links
         if len(links) == 1:
             link = links[0]
-            if link.ready and not link.suspect:
-                link.send(pending)
-                return
+            return link if link.ready and not link.suspect else None
+        usable = [link for link in links if link.ready]
+        self._turn += 1
+        loads, suspect = [len(link.inflight) for link in usable], [link.suspect for link in usable]
+        place = route.choose_replica(loads, suspect, self._turn)
+        return None if place is None else usable[place]
+
+    def _dispatch(self, pending: Pending) -> None:
+        """Send a request that was admitted before."""
+        assert pending.revision is not None
+        link = self._free_link(pending.revision)
+        if link is not None:
+            link.send(pending)
         else:
-            usable = [link for link in links if link.ready]
-            self._turn += 1
-            loads, suspect = [len(link.inflight) for link in usable], [link.suspect for link in usable]
-            place = route.choose_replica(loads, suspect, self._turn)
-            if place is not None:
-                usable[place].send(pending)
-                return
+            self._hold(pending)
+
+    def _hold(self, pending: Pending) -> None:
         held = pending.endpoint.held
         if len(held) >= MAX_HELD:
             error = Unavailable("The endpoint is starting and too many wait.", help="Retry.", retry_after=1.0)
@@ -207,27 +271,40 @@ class Core:
         """The asker is gone."""
         if pending.link is not None:
             if pending.link.inflight.get(pending.id) is pending:
-                pending.link.forget(pending)
-                self.inflight -= 1
+                pending.link.cancel(pending)
+                self._leave(pending)
         elif pending in pending.endpoint.held:
             pending.endpoint.held.remove(pending)
-            self.inflight -= 1
+            self._leave(pending)
+
+    def _leave(self, pending: Pending) -> None:
+        self.inflight -= 1
+        self.bytes -= pending.size
+
+    def trim(self) -> None:
+        """Let go of shared memory that lay idle since the last call."""
+        for link in self.links.values():
+            link.trim()
 
     # answers
 
     def on_reply(self, pending: Pending, reply: frames.Reply) -> None:
         """Count and deliver."""
         self.inflight -= 1
+        self.bytes -= pending.size
         revision = pending.revision
         assert revision is not None
+        if len(reply.body) >= frames.BIG and type(reply.body) is bytes:
+            revision.answer_size = max(revision.answer_size, len(reply.body))
         series = revision.series[pending.head.door]
         spent = time.monotonic_ns() // 1000 - pending.start
         series.observe(reply.status, spent, reply.queue_us, reply.predict_us, reply.batch, reply.rows)
         pending.asker.answer(pending.head, revision, reply)
 
     def on_part(self, pending: Pending, reply: frames.Reply) -> None:
-        """Deliver one part; the answer is counted when it ends."""
+        """Deliver one part; the answer is counted when it ends, and the next part has as long as the first had."""
         assert pending.revision is not None
+        pending.deadline = time.monotonic_ns() // 1000 + self._timeout_us(pending.head, pending.revision)
         pending.asker.part(pending.head, pending.revision, reply)
 
     def on_lost(self, link: Link, untouched: list[Pending], begun: list[Pending]) -> None:
@@ -261,7 +338,7 @@ class Core:
                 self._flush(endpoint)
 
     def _finish(self, pending: Pending, error: InferryError) -> None:
-        self.inflight -= 1
+        self._leave(pending)
         self._count(pending.endpoint, pending.head, error.status)
         pending.asker.refuse(pending.head, error)
 

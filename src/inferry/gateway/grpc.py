@@ -1,20 +1,17 @@
-"""gRPC over HTTP/2: what a call's fields ask, the framing of messages, statuses; and forwarded predictions.
+"""gRPC over HTTP/2: what a call's fields ask, the framing of messages, and statuses.
 
 Data flow: fields of a request -> `Server.recognise` -> Asked, shared by all calls with equal fields
--> one Stream for each call. A prediction (`Infer`) is not decoded here: the first bytes of the
-message name the endpoint, found in a memory of such beginnings, and the message goes to the
-replica as it came. Errors become a status in the fields that end the stream.
+-> the method's opener -> one Rpc for each call, which gets whole messages and answers with messages
+and, at its end, a status. What is wrong with a call becomes the status of that call.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-import time
 import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Protocol
 from urllib.parse import quote
 
 from inferry.errors import InferryError, InternalError, InvalidInput, RequestTimeout, TooLarge, Unsupported
@@ -24,7 +21,6 @@ from inferry.gateway.hpack import Field, block_of
 from inferry.gateway.http2 import STREAM_WINDOW, Connection, Opener
 from inferry.gateway.http2_frames import Request
 from inferry.gateway.http2_output import Answer, Sender, Stream
-from inferry.gateway.live import LiveRevision, Pending
 from inferry.types import frames
 from inferry.types.protobuf import WireError, fields, text
 
@@ -47,20 +43,6 @@ FLAGS = {b"identity": 0, b"gzip": frames.FLAG_GZIP, b"deflate": frames.FLAG_DEFL
 STATUS_OF_HTTP = {
     400: 3, 401: 16, 403: 7, 404: 5, 405: 12, 408: 4, 409: 9, 413: 8, 422: 9, 429: 8, 503: 14, 504: 4,
 }  # fmt: skip
-
-
-class Door(Protocol):
-    """How one kind of prediction request says what it is for."""
-
-    number: int
-
-    def prefix(self, body: bytes) -> int:
-        """Where the fields that name the target end, when they come first; else 0. May raise IndexError."""
-        ...
-
-    def target(self, body: memoryview) -> tuple[bytes, bytes]:
-        """Endpoint and version, wherever they are. Raises WireError."""
-        ...
 
 
 class Asked:
@@ -314,99 +296,6 @@ class Rpc(Stream):
     def overdue(self) -> None:
         """The rest of a message did not come."""
         self.fail(RequestTimeout("The request did not arrive in time.", help="Send it faster, or in smaller parts."))
-
-
-class Infer(Rpc):
-    """One prediction: forwarded as it is, answered with what the replica says."""
-
-    __slots__ = ("door", "pending")
-
-    def __init__(self, door: Door, server: Server, asked: Asked, connection: Sender, id: int) -> None:
-        Rpc.__init__(self, server, asked, connection, id)
-        self.door = door
-        self.pending: Pending | None = None
-
-    def received(self, data: bytes, last: int) -> None:
-        """The message, mostly in one piece."""
-        if last and self.chunks is None and data[:1] == b"\0" and int.from_bytes(data[1:5], "big") == len(data) - 5:
-            self._submit(data[5:], 0)
-        else:
-            Rpc.received(self, data, last)
-
-    def message(self, body: bytes, flags: int) -> None:
-        """The one message, collected from parts."""
-        if self.pending is not None:
-            self.aborted()
-            self.fail(InvalidInput("A second message came.", help="Send one for each call."))
-            return
-        self._submit(body, flags)
-
-    def finished(self) -> None:
-        """No message came, or it is under way."""
-        if self.pending is None:
-            self.fail(InvalidInput("The call has no message.", help="Send one."))
-
-    def _announced(self, size: int) -> int:
-        self.server.core.ring.check(self.asked.authorization, time.time())
-        return super()._announced(size)
-
-    def _submit(self, body: bytes, flags: int) -> None:
-        try:
-            head = find_head(self.asked, self.door, body, flags, self.asked.timeout)
-        except InferryError as error:
-            self.fail(error)
-            return
-        self.pending = self.server.core.submit(self, head, body)
-
-    def aborted(self) -> None:
-        """The client does not wait any more."""
-        if self.pending is not None:
-            self.server.core.cancel(self.pending)
-            self.pending = None
-
-    # core.Asker
-
-    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:  # noqa: ARG002
-        """A replica's reply."""
-        self.pending = None
-        if reply.status == 200:
-            body = reply.body
-            self.connection.finish(self, OK, PREFIX.pack(0, len(body)), body)
-        else:
-            self.end(status_fields(*read_refusal(reply)))
-
-    def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
-        """Never: no head on this path asks for parts."""
-
-    def refuse(self, head: Head, error: InferryError) -> None:  # noqa: ARG002
-        """An error of the gateway's own."""
-        self.pending = None
-        self.fail(error)
-
-
-def find_head(asked: Asked, door: Door, body: bytes, flags: int, timeout: float) -> Head:
-    """The Head of a message: remembered by its first bytes, or made. Raises InvalidInput."""
-    seen = inflate(body, flags, PEEK) if flags & ENCODED else body
-    try:
-        beginning = seen[: door.prefix(seen)]
-    except IndexError:
-        beginning = b""
-    key = (flags, beginning)
-    head = asked.heads.get(key)
-    if head is not None:
-        return head
-    try:
-        endpoint, version = door.target(memoryview(beginning or seen))
-    except WireError:
-        raise InvalidInput("The message is not valid Protocol Buffers.", help="Check its type.") from None
-    head = Head()
-    head.door, head.endpoint, head.version = door.number, endpoint[:64], version[:16]
-    head.authorization, head.timeout, head.flags = asked.authorization, timeout, flags
-    if 0 < len(beginning) <= MAX_TARGET:
-        if len(asked.heads) >= MAX_HEADS:
-            asked.heads.clear()
-        asked.heads[key] = head
-    return head
 
 
 # what is no call

@@ -15,7 +15,8 @@ from inferry.errors import InvalidInput, Unsupported
 from inferry.gateway import lookup
 from inferry.gateway.app import Pages
 from inferry.gateway.core import Core
-from inferry.gateway.grpc import Asked, Infer, Method
+from inferry.gateway.grpc import Asked, Method
+from inferry.gateway.grpc_infer import Infer
 from inferry.gateway.grpc_stream import StreamInfer
 from inferry.gateway.grpc_targets import OipTarget
 from inferry.gateway.grpc_tell import Question, caller, refuses, tells

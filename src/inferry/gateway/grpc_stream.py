@@ -12,7 +12,8 @@ import asyncio
 import time
 
 from inferry.errors import DeadlineExceeded, InferryError, Overloaded, Unavailable
-from inferry.gateway.grpc import ENCODED, PEEK, Asked, Door, Rpc, Server, find_head, inflate, read_refusal
+from inferry.gateway.grpc import ENCODED, Asked, Rpc, Server, inflate, read_refusal
+from inferry.gateway.grpc_infer import PEEK, Door, find_head
 from inferry.gateway.head import Head
 from inferry.gateway.http2_output import Sender
 from inferry.gateway.live import LiveRevision, Pending
@@ -164,7 +165,7 @@ class Prediction:
             _, message = read_refusal(reply)
             self.stream.push(self.failed(message))
         elif reply.content == frames.CONTENT_PROTO:
-            self.stream.push(delimited(RESPONSE, reply.body + FINAL))
+            self.stream.push(delimited(RESPONSE, bytes(reply.body) + FINAL))
         elif self.wants_last:
             named = delimited(NAME, head.endpoint) + delimited(VERSION, revision.version) + delimited(ID, self.id)
             self.stream.push(delimited(RESPONSE, named + FINAL))
@@ -172,7 +173,7 @@ class Prediction:
 
     def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:  # noqa: ARG002
         """One part of an answer that goes on."""
-        self.stream.push(delimited(RESPONSE, reply.body + NOT_FINAL))
+        self.stream.push(delimited(RESPONSE, bytes(reply.body) + NOT_FINAL))
 
     def refuse(self, head: Head, error: InferryError) -> None:  # noqa: ARG002
         """An error of the gateway's own."""

@@ -1,15 +1,16 @@
 """Targets: which endpoint and version a gRPC prediction is for, read from the first bytes of its message.
 
 Data flow: message -> `prefix`: where the fields that name the target end (writers put them first)
--> `target`: those fields' values. Nothing behind them is looked at.
+-> `target`: those fields' values. Of a large message `tensor_at` finds where its first tensor
+begins, by the lengths of what is before it. Nothing else is looked at.
 """
 
 from __future__ import annotations
 
 from inferry.types import frames
-from inferry.types.protobuf import BYTES, fields
+from inferry.types.protobuf import BYTES, WireError, fields, read_varint
 
-NAME_TAG, VERSION_TAG = 0x0A, 0x12
+NAME_TAG, VERSION_TAG, RAW_TAG = 0x0A, 0x12, 0x3A
 
 
 class OipTarget:
@@ -38,3 +39,17 @@ class OipTarget:
                 elif number == 2:
                     version = bytes(value)
         return name, version
+
+    def tensor_at(self, body: memoryview) -> int:
+        """The beginning of the first of the raw_input_contents."""
+        at = 0
+        try:
+            while at < len(body) and body[at] & 7 == BYTES and body[at] < 0x80:
+                tag = body[at]
+                size, at = read_varint(body, at + 1)
+                if tag == RAW_TAG:
+                    return at
+                at += size
+        except WireError:
+            pass  # the length is not all here
+        return 0

@@ -32,8 +32,8 @@ class Head:
     """What the hot path needs of a request's head."""
 
     __slots__ = (
-        "authorization", "door", "endpoint", "fast", "flags", "json_size",
-        "keep_alive", "length", "timeout", "version",
+        "authorization", "door", "endpoint", "expires", "fast", "flags", "json_size",
+        "keep_alive", "length", "ring", "timeout", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -47,6 +47,8 @@ class Head:
         self.flags = 0
         self.timeout = 0.0
         self.keep_alive = True
+        self.ring: object = None  # the key ring that found the key good, and until when that holds
+        self.expires = 0.0
 
 
 class BadHead(Exception):

@@ -20,7 +20,8 @@ from uvicorn.server import ServerState
 from inferry.errors import HeadersTooLarge, InferryError, InvalidInput, RequestTimeout
 from inferry.gateway.core import Core
 from inferry.gateway.head import MAX_HEAD, BadHead, Head, Heads
-from inferry.gateway.live import LiveRevision, Pending
+from inferry.gateway.live import Body, LiveRevision, Pending
+from inferry.gateway.segments import Lease
 from inferry.types import frames
 
 PIPELINE_LIMIT = 64 << 10
@@ -69,6 +70,48 @@ def protocol_class(services: Services) -> type[asyncio.Protocol]:
         shared = services
 
     return Bound
+
+
+class BodyReader(asyncio.BufferedProtocol):
+    """Receives a large body straight into its place; the connection is `outer`'s again when it is there."""
+
+    def __init__(self, outer: GatewayProtocol, room: bytearray | Lease, begun: bytes | bytearray) -> None:
+        self.outer = outer
+        self.room: bytearray | Lease | None = room
+        self._view = room.body() if isinstance(room, Lease) else memoryview(room)
+        self._at = len(begun)
+        self._view[: self._at] = begun
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio.BufferedProtocol
+        """What is missing."""
+        return self._view[self._at :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Some of it came."""
+        self._at += nbytes
+        self.outer.active = True
+        if self._at == len(self._view) and self.room is not None:
+            self._view.release()
+            room, self.room = self.room, None
+            self.outer.body_received(room)
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self.outer.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self.outer.resume_writing()
+
+    def eof_received(self) -> bool | None:
+        """The client sends no more: its body is not whole."""
+        self.outer.eof_received()
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self.room = None
+        self.outer.connection_lost(exc)
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -156,6 +199,9 @@ class GatewayProtocol(HttpToolsProtocol):
         stop = start + head.length
         body = bytes(memoryview(data)[start:stop])
         self._keep(data[stop:])
+        self._submit(head, body)
+
+    def _submit(self, head: Head, body: Body) -> None:
         self._busy = True
         self._pending = self.shared.core.submit(self, head, body)
 
@@ -166,14 +212,35 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _await_body(self, head: Head, rest: bytes | bytearray) -> None:
         """Keep what is there of a body, unless its sender may not send it at all."""
+        core = self.shared.core
         try:
-            self.shared.core.admit(head)
+            core.admit(head)
+            room = core.receive(head) if head.length >= frames.BIG else None
         except InferryError as error:
             self._reject(error, head.door)
             return
         self._head = head
-        self._keep(rest)
         self._arm(self.shared.body_timeout_s)
+        if room is None:
+            self._keep(rest)
+        else:
+            self._buffer = bytearray()
+            self._switch(BodyReader(self, room, rest))
+
+    def _switch(self, protocol: asyncio.BaseProtocol) -> None:
+        """Let another object take what this connection receives from now on."""
+        self.transport.set_protocol(protocol)
+        self.transport.pause_reading()  # the loop looks at what it reads for only when it begins to read
+        self.transport.resume_reading()
+
+    def body_received(self, body: Body) -> None:
+        """A large body is complete."""
+        head = self._head
+        assert head is not None
+        self._switch(self)
+        self._disarm()
+        self._head = None
+        self._submit(head, body)
 
     def _hand_over(self, data: bytes | bytearray, end: int) -> None:
         """Let uvicorn handle this request; an offer to upgrade is hidden from its parser, which would stop at it."""
@@ -199,7 +266,7 @@ class GatewayProtocol(HttpToolsProtocol):
         body = self.shared.forms[head.door](error)
         self._write(head, error.status, CONTENT[frames.CONTENT_JSON], error_headers(error), body)
 
-    def _write(self, head: Head, status: int, content: bytes, extra: bytes, body: bytes) -> None:
+    def _write(self, head: Head, status: int, content: bytes, extra: bytes, body: bytes | memoryview) -> None:
         self._pending = None
         self._busy = False
         transport = self.transport
@@ -218,7 +285,7 @@ class GatewayProtocol(HttpToolsProtocol):
             )
         )
         if len(body) < PIPELINE_LIMIT:
-            transport.write(lines + body)
+            transport.write(b"".join((lines, body)))
         else:
             transport.writelines((lines, body))
         self.server_state.total_requests += 1
@@ -271,6 +338,8 @@ class GatewayProtocol(HttpToolsProtocol):
         )
         self._lingering = True
         self._buffer = bytearray()
+        if self.transport.get_protocol() is not self:
+            self._switch(self)
         self.flow.resume_reading()
         self.transport.write_eof()
         self._timer = self.loop.call_later(LINGER_S, self.transport.close)

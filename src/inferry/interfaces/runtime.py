@@ -32,9 +32,12 @@ class Runtime(Protocol):
     """What a runtime plugin's entry point names: a class made with no arguments.
 
     `imports`: modules that a zygote imports once, beside the plugin's own, so that forks start fast.
+    `borrows`: the model only reads its inputs, keeps none of them and never answers one, so they may
+    lie in memory that is used again afterwards.
     """
 
     imports: ClassVar[tuple[str, ...]]
+    borrows: ClassVar[bool]
 
     def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> LoadedModel:
         """Load `artifact/entry`. `signature` is None while inspecting."""

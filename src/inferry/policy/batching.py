@@ -1,31 +1,102 @@
-"""Batching: which waiting requests share one call of the model. Pure.
+"""Batching: which waiting requests share one call of the model, and how many rows it may have. Pure.
 
 There is no timer: whatever arrived while the last batch ran is offered here, in order of
-arrival, and the front of the queue decides what it may be stacked with.
+arrival, and the front of the queue decides what it may be stacked with. How far stacking pays
+is read from the model's batch curve: measured times of one call by its number of rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
+
+MAX_ROWS = 64
+NEAR = 1.05
+PAYS = 1.10
+CALL_US = 30.0  # what a call costs around the model: stacking, splitting, system calls
+PIECE_US = 50_000.0
+MOST_PIECE = 1 << 16
+
+Curve = Sequence[tuple[int, float]]
+"""(rows, microseconds of one call), rows growing."""
 
 
 class Waiting(NamedTuple):
-    """One decoded request. `shape` is equal for requests that can be stacked; None: never stacked."""
+    """One decoded request. `shape` is equal for requests that can be stacked; None: never stacked.
+    `deadline` is in microseconds on the clock of `now` (0: none)."""
 
     shape: Hashable
     rows: int
+    deadline: int = 0
 
 
-def next_batch(queue: Sequence[Waiting], max_rows: int) -> list[int]:
-    """Positions in `queue` to run together: the first one and all that fit with it, up to `max_rows` rows."""
+def read_curve(measured: Mapping[str, float]) -> Curve:
+    """A curve as bundles keep it, rows as text."""
+    return sorted((int(rows), float(us)) for rows, us in measured.items())
+
+
+def best_rows(curve: Curve) -> int:
+    """The fewest rows at which a row is nearly as cheap as it gets; 1 when stacking does not pay.
+
+    Without a curve nothing is known against stacking.
+    """
+    if len(curve) < 2:
+        return MAX_ROWS
+    each = {rows: (us + CALL_US) / rows for rows, us in curve if rows <= MAX_ROWS}
+    least = min(each.values())
+    if each[min(each)] < least * PAYS:
+        return 1
+    return min(rows for rows, us in each.items() if us <= least * NEAR)
+
+
+def expected_us(curve: Curve, most: int) -> list[float]:
+    """Microseconds of a call of 0, 1, ... `most` rows: between the measured points a straight line."""
+    if not curve:
+        return [0.0] * (most + 1)
+    first_rows, first_us = curve[0]
+    times = [first_us] * (min(first_rows, most) + 1)
+    for (rows, us), (more, longer) in pairwise(curve):
+        for number in range(rows + 1, min(more, most) + 1):
+            times.append(us + (longer - us) * (number - rows) / (more - rows))
+    last_rows, last_us = curve[-1]
+    return times + [last_us * number / last_rows for number in range(len(times), most + 1)]
+
+
+def piece_rows(curve: Curve) -> int:
+    """How many rows of one large request to run at a time, so that others wait about 50 ms at most."""
+    if len(curve) < 2:
+        return MOST_PIECE
+    (rows, us), (more, longer) = curve[-2:]
+    each = max(1e-3, (longer - us) / (more - rows))
+    return max(more, min(MOST_PIECE, int(PIECE_US / each)))
+
+
+def next_batch(
+    queue: Sequence[Waiting], max_rows: int, now: int = 0, times: Sequence[float] = (), slowness: float = 1.0
+) -> list[int]:
+    """Positions in `queue` to run together: the first one and all that fit with it, up to `max_rows` rows.
+
+    `times`: expected microseconds of a call by its rows (at least `max_rows` + 1 of them, or none), to be
+    multiplied by `slowness`. A request joins only if the longer call still ends before the earliest
+    deadline in the batch; the first one runs in any case.
+    """
     first = queue[0]
     chosen, rows = [0], first.rows
-    if first.shape is None:
+    if first.shape is None or rows >= max_rows:
         return chosen
+    shape, earliest = first.shape, first.deadline
     for position in range(1, len(queue)):
         other = queue[position]
-        if other.shape == first.shape and rows + other.rows <= max_rows:
-            chosen.append(position)
-            rows += other.rows
+        if other.shape != shape or rows + other.rows > max_rows:
+            continue
+        if times:
+            limit = min(earliest, other.deadline) if earliest and other.deadline else earliest or other.deadline
+            if limit and now + times[rows + other.rows] * slowness > limit:
+                break
+            earliest = limit
+        chosen.append(position)
+        rows += other.rows
+        if rows == max_rows:
+            break
     return chosen

@@ -52,7 +52,7 @@ LISTS: dict[tuple[str, bool], Any] = {
 """(datatype, nullable) -> the type of a flat list of its cells."""
 
 
-def parse(decoder: msgspec.json.Decoder[Any], body: bytes, hint: str) -> Any:
+def parse(decoder: msgspec.json.Decoder[Any], body: bytes | memoryview, hint: str) -> Any:
     """Decode JSON, with every way that can fail told as InvalidInput. `hint` says what to send."""
     try:
         return decoder.decode(body)
@@ -63,7 +63,7 @@ def parse(decoder: msgspec.json.Decoder[Any], body: bytes, hint: str) -> Any:
     except msgspec.ValidationError as error:
         raise InvalidInput(f"The body does not have the right form: {error}.", help=hint) from None
     except (msgspec.DecodeError, ValueError) as error:  # ValueError: an integer with absurdly many digits
-        raise _malformed(body, str(error), hint) from None
+        raise _malformed(bytes(body), str(error), hint) from None
 
 
 def _malformed(body: bytes, reason: str, hint: str) -> InvalidInput:

@@ -20,7 +20,7 @@ from inferry.protocols import tensors
 from inferry.protocols.grpc_contents import read_contents, write_contents
 from inferry.protocols.named import NamedTensors
 from inferry.protocols.tensors import DTYPES, Array
-from inferry.types.frames import CONTENT_PROTO, Request
+from inferry.types.frames import BIG, CONTENT_PROTO, Request
 from inferry.types.protobuf import (
     BYTES,
     WireError,
@@ -81,10 +81,14 @@ class _Plan(NamedTuple):
 
 
 class GrpcOipCodec:
-    """Reads and writes the protocol's messages for one signature."""
+    """Reads and writes the protocol's messages for one signature.
 
-    def __init__(self, signature: Signature) -> None:
+    `borrow`: raw inputs may be views of the body, which holds as long as the call does.
+    """
+
+    def __init__(self, signature: Signature, *, borrow: bool = False) -> None:
         self._tensors = NamedTensors(signature)
+        self._borrow = borrow
         self._plans: dict[bytes, _Plan] = {}
         self._heads: dict[tuple[str, str], bytes] = {}
         self._metas: dict[tuple[str, str, tuple[int, ...]], bytes] = {}
@@ -167,7 +171,7 @@ class GrpcOipCodec:
                 if contents is not None:
                     raise InvalidInput(f"{what} has both contents and raw contents.", help="Give one of them.")
                 start, end = raw[place]
-                array = tensors.read_raw(datatype, shape, view[start:end], what)
+                array = tensors.read_raw(datatype, shape, view[start:end], what, borrow=self._borrow)
             else:
                 array = read_contents(datatype, shape, contents, what)
             inputs[name] = self._tensors.fit(array, datatype, spec, raw=True)
@@ -179,7 +183,8 @@ class GrpcOipCodec:
         quick = []
         for name, datatype, _, _ in structure.inputs:
             array = inputs[name]
-            if datatype not in PLAIN or not array.size or not self._tensors.takes_any(name, datatype):
+            small = 0 < array.nbytes < BIG
+            if datatype not in PLAIN or not small or not self._tensors.takes_any(name, datatype):
                 return
             quick.append(_Quick(name, array.dtype, array.size, array.nbytes, array.shape))
         if len(key) <= MAX_KNOWN_SIZE:

@@ -34,7 +34,8 @@ class NamedTensors:
 
     def input(self, name: str, datatype: str) -> TensorSpec:
         """The spec of an input that came as `datatype`. Raises InvalidInput."""
-        tensors.check_datatype(datatype, f"Input {name[:60]!r}")
+        if datatype not in tensors.DTYPES:
+            tensors.check_datatype(datatype, f"Input {name[:60]!r}")
         spec = self._inputs.get(name)
         if spec is not None:
             return spec
@@ -68,8 +69,8 @@ class NamedTensors:
 
     def check_complete(self, inputs: Mapping[str, Array]) -> None:
         """Raise InvalidInput unless all inputs are there."""
-        missing = [name for name in self._inputs if name not in inputs]
-        if missing:
+        if len(inputs) < len(self._inputs):
+            missing = [name for name in self._inputs if name not in inputs]
             raise InvalidInput(
                 f"Missing input{'s' * (len(missing) > 1)}: {', '.join(map(repr, missing[:8]))}.",
                 help=f"The model takes {list_names(self._inputs)}.",

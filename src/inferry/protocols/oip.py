@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
+import struct
 from typing import Any
 
 import msgspec
@@ -24,10 +26,10 @@ import msgspec
 from inferry.errors import InferryError, InvalidInput
 from inferry.interfaces.codec import Call, Encoded
 from inferry.protocols import answers, tensors
-from inferry.protocols.cells import flatten, locate, parse, read_cells
+from inferry.protocols.cells import flatten, locate, pack, parse, read_cells
 from inferry.protocols.forms import oip_error
 from inferry.protocols.named import NamedTensors
-from inferry.protocols.tensors import Array
+from inferry.protocols.tensors import FLOATS, Array
 from inferry.types.frames import CONTENT_BINARY, CONTENT_JSON, Request
 from inferry.types.signature import Signature, TensorSpec
 
@@ -38,6 +40,10 @@ class _Input(msgspec.Struct):
     shape: list[int]
     data: list[Any] | None = None
     parameters: dict[str, Any] | None = None
+
+
+class _Numbers(_Input):
+    data: list[float] | None = None
 
 
 class _Output(msgspec.Struct):
@@ -52,6 +58,27 @@ class _Body(msgspec.Struct):
     parameters: dict[str, Any] | None = None
 
 
+class _NumbersBody(_Body):
+    inputs: list[_Numbers]  # type: ignore[assignment]
+
+
+class _Written(msgspec.Struct, omit_defaults=True):
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parameters: dict[str, Any] | None = None
+    data: list[Any] | None = None
+
+
+class _Answer(msgspec.Struct, omit_defaults=True):
+    model_name: str
+    model_version: str
+    outputs: list[_Written]
+    id: str = ""
+
+
+NOTHING = memoryview(b"")
+
 HINT = (
     'Send {"inputs": [{"name": "...", "datatype": "FP32", "shape": [1, 4], "data": [...]}]}; '
     "GET /v2/models/NAME lists the model's inputs."
@@ -59,23 +86,34 @@ HINT = (
 
 
 class OipCodec:
-    """Reads and writes Open Inference Protocol bodies for one signature."""
+    """Reads and writes Open Inference Protocol bodies for one signature.
 
-    def __init__(self, signature: Signature) -> None:
+    `borrow`: binary inputs may be views of the body, which holds as long as the call does.
+    """
+
+    def __init__(self, signature: Signature, *, borrow: bool = False) -> None:
         self._tensors = NamedTensors(signature)
+        self._borrow = borrow
+        self._what = {spec.name: f"Input {spec.name!r}" for spec in signature.inputs}
         self._decoder = msgspec.json.Decoder(_Body)
+        self._numbers = msgspec.json.Decoder(_NumbersBody)
+        # Flat lists of numbers are read straight into floats, as long as that is what clients send.
+        self._only_numbers = bool(signature.inputs) and all(spec.datatype in FLOATS for spec in signature.inputs)
+        self._flat = self._only_numbers
 
     def decode(self, request: Request) -> Call:
         """A Call from a request body. Raises InvalidInput."""
-        raw = memoryview(request.body)
-        size = request.json_size
-        if size > len(raw):
-            raise InvalidInput(
-                f"Inference-Header-Content-Length is {size}, but the body has only {len(raw)} bytes.",
-                help="Give the length of the JSON part.",
-            )
-        head = self._decode_json(request.body[:size] if size else request.body)
-        inputs, left = self._read(head.inputs, raw[size:] if size else raw[:0])
+        body, raw, size = request.body, NOTHING, request.json_size
+        if size:
+            if size > len(body):
+                raise InvalidInput(
+                    f"Inference-Header-Content-Length is {size}, but the body has only {len(body)} bytes.",
+                    help="Give the length of the JSON part.",
+                )
+            whole = memoryview(body)
+            body, raw = whole[:size], whole[size:]
+        head = self._parse(body)
+        inputs, left = self._read(head.inputs, raw)
         if left:
             raise InvalidInput(
                 f"{left} bytes of binary data belong to no input.",
@@ -88,12 +126,19 @@ class OipCodec:
             id=head.id or "",
             name=request.name.decode(errors="replace"),
             version=request.version.decode(errors="replace"),
-            wanted=tuple(self._wanted(output, binary) for output in head.outputs or ()),
+            wanted=tuple([self._wanted(output, binary) for output in head.outputs]) if head.outputs else (),
             binary=binary,
         )
 
-    def _decode_json(self, body: bytes) -> _Body:
+    def _parse(self, body: bytes | memoryview) -> _Body:
+        if self._flat:
+            try:
+                return self._numbers.decode(body)
+            except (msgspec.DecodeError, ValueError):
+                pass  # another form, or an error that the other decoder tells
         head: _Body = parse(self._decoder, body, HINT)
+        if self._only_numbers:
+            self._flat = all(tensor.data and type(tensor.data[0]) is not list for tensor in head.inputs)
         return head
 
     def _read(self, given: list[_Input], raw: memoryview) -> tuple[dict[str, Array], int]:
@@ -106,10 +151,13 @@ class OipCodec:
                 raise InvalidInput(f"Input {name!r} is given twice.", help="Give each input once.")
             spec = self._tensors.input(name, tensor.datatype)
             size = _binary_size(tensor)
+            what = self._what.get(name) or f"Input {name!r}"
             if size is None:
-                array = _read_json(tensor, spec)
+                array = _read_json(tensor, spec, what)
             else:
-                array = tensors.read_raw(tensor.datatype, tensor.shape, _slice(raw, at, size, name), f"Input {name!r}")
+                array = tensors.read_raw(
+                    tensor.datatype, tensor.shape, _slice(raw, at, size, name), what, borrow=self._borrow
+                )
                 at += size
             inputs[name] = self._tensors.fit(array, tensor.datatype, spec, raw=size is not None)
         self._tensors.check_complete(inputs)
@@ -124,21 +172,18 @@ class OipCodec:
     def encode(self, call: Call, outputs: Any) -> Encoded:
         """The answer's body: JSON, followed by the binary outputs if any was asked for so."""
         named = self._tensors.outputs(outputs)
-        written: list[dict[str, Any]] = []
+        written: list[_Written] = []
         blobs: list[bytes] = []
         for name, binary in call.wanted or [(name, call.binary) for name in named]:
             array, datatype = self._tensors.output(named, name)
-            head: dict[str, Any] = {"name": name, "datatype": datatype, "shape": array.shape}
+            output = _Written(name, datatype, array.shape)
             if binary:
-                blobs.append(tensors.write_raw(head["datatype"], array))
-                head["parameters"] = {"binary_data_size": len(blobs[-1])}
+                blobs.append(tensors.write_raw(datatype, array))
+                output.parameters = {"binary_data_size": len(blobs[-1])}
             else:
-                head |= _json_data(array)
-            written.append(head)
-        body: dict[str, Any] = {"model_name": call.name, "model_version": call.version, "outputs": written}
-        if call.id:
-            body["id"] = call.id
-        json = answers.write(body)
+                _write_json(array, output)
+            written.append(output)
+        json = answers.write(_Answer(call.name, call.version, written, call.id))
         if not blobs:
             return Encoded(CONTENT_JSON, 0, json)
         return Encoded(CONTENT_BINARY, len(json), b"".join((json, *blobs)))
@@ -177,10 +222,16 @@ def _slice(raw: memoryview, at: int, size: int, name: str) -> memoryview:
     return raw[at : at + size]
 
 
-def _read_json(tensor: _Input, spec: TensorSpec) -> Array:
+def _read_json(tensor: _Input, spec: TensorSpec, what: str) -> Array:
     """The array of an input whose data is in the JSON, flat or nested."""
-    what, shape, cells = f"Input {tensor.name!r}", tuple(tensor.shape), tensor.data
+    shape, cells = tuple(tensor.shape), tensor.data
     assert cells is not None
+    plain = type(tensor) is _Numbers and tensor.datatype in FLOATS and not spec.closed
+    if plain and cells and len(cells) == math.prod(shape) and min(shape) > 0:
+        try:
+            return pack(cells, tensor.datatype, nulls=False).reshape(shape)
+        except (OverflowError, struct.error):
+            pass  # one is out of range: below it is named
     size = tensors.count(shape, what)
     if cells and type(cells[0]) is list and len(shape) > 1:
         cells, nested = flatten(cells, shape, what)
@@ -209,14 +260,15 @@ def _from_base64(cell: Any, what: str) -> str | bytes:
         ) from None
 
 
-def _json_data(array: Array) -> dict[str, Any]:
+def _write_json(array: Array, output: _Written) -> None:
     if array.dtype.kind not in "OSU":
-        return {"data": array.reshape(-1).tolist()}
+        output.data = array.reshape(-1).tolist()
+        return
     elements = array.reshape(-1).tolist()
     texts = [
         None if e is None else e if type(e) is str else tensors.text_or_bytes(tensors.to_bytes(e)) for e in elements
     ]
     if any(isinstance(text, bytes) for text in texts):
-        encoded = [base64.b64encode(tensors.to_bytes(element)).decode() for element in elements]
-        return {"parameters": {"content_type": "base64"}, "data": encoded}
-    return {"data": texts}
+        output.parameters = {"content_type": "base64"}
+        texts = [base64.b64encode(tensors.to_bytes(element)).decode() for element in elements]
+    output.data = texts

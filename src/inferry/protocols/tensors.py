@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from inferry.errors import InvalidInput, ModelFailed
-from inferry.types.frames import MAX_FRAME
+from inferry.types.frames import BIG, MAX_FRAME
 from inferry.types.signature import DATATYPES, Signature, TensorSpec
 
 Array = np.ndarray[Any, Any]
@@ -38,6 +38,7 @@ FLOATS = frozenset({"FP16", "FP32", "FP64", "BF16"})
 ITEM_SIZES = {name: dtype.itemsize for name, dtype in DTYPES.items()} | {"BF16": 2}
 
 MAX_RANK = 32
+ALIGNED = 64  # bytes: what vector instructions like best
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items() if name != "BF16"}
 
@@ -82,8 +83,9 @@ def count(shape: Sequence[int], what: str) -> int:
     return total
 
 
-def read_raw(datatype: str, shape: Sequence[int], raw: memoryview, what: str) -> Array:
-    """An owned, writable array from raw little-endian bytes (`what` names it in errors)."""
+def read_raw(datatype: str, shape: Sequence[int], raw: memoryview, what: str, *, borrow: bool = False) -> Array:
+    """An array from raw little-endian bytes (`what` names it in errors): owned and writable, unless it may
+    `borrow` a large, aligned one."""
     wanted = count(shape, what)
     if datatype == "BYTES":
         return _read_bytes(raw, wanted, what).reshape(shape)
@@ -98,7 +100,10 @@ def read_raw(datatype: str, shape: Sequence[int], raw: memoryview, what: str) ->
         return flags.reshape(shape)
     if datatype == "BF16":
         return widen_bf16(np.frombuffer(raw, "<u2")).reshape(shape)
-    return np.frombuffer(raw, DTYPES[datatype]).copy().reshape(shape)
+    array: Array = np.frombuffer(raw, DTYPES[datatype])
+    if not borrow or size < BIG or array.ctypes.data % ALIGNED:
+        array = array.copy()
+    return array.reshape(shape)
 
 
 def _read_bytes(raw: memoryview, wanted: int, what: str) -> Array:

@@ -1,8 +1,10 @@
-"""Engine: request frames in, reply frames out, for one loaded model.
+"""Engine: requests in, replies out, for one loaded model.
 
-Data flow: frames that arrived together -> decode by door -> `policy.next_batch` -> stack ->
+Data flow: requests that arrived together -> decode by door -> `policy.next_batch` -> stack ->
 predict -> split -> encode -> replies in the order in which they are finished. A batch that
 fails is halved until the request at fault stands alone, so one bad item never fails its mates.
+A request with very many rows is run in pieces, and an answer that is an iterator is sent in
+parts; others are served in between.
 """
 
 from __future__ import annotations
@@ -11,27 +13,28 @@ import sys
 import time
 import traceback
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from inferry.errors import DeadlineExceeded, InferryError, InternalError, InvalidInput, ModelFailed, TooLarge
-from inferry.interfaces.codec import Call, Codec
+from inferry.interfaces.codec import Call, Codec, Encoded
 from inferry.interfaces.runtime import LoadedModel
-from inferry.policy.batching import Waiting, next_batch
+from inferry.policy import batching
 from inferry.types import frames
 from inferry.types.signature import Signature
 
 MAX_BODY = 256 << 20
 MAX_ANSWER = frames.MAX_FRAME - frames.REPLY.size
+MAX_PARTS = 10_000
 
 
 class Peer(Protocol):
-    """Who asked: takes reply frames, and is told when the model begins a request."""
+    """Who asked: takes replies, and is told when the model begins a request."""
 
-    def answer(self, frame: bytes) -> None:
-        """Send a reply frame, now or with the next write."""
+    def answer(self, reply: frames.Reply) -> None:
+        """Send a reply, now or with the next write."""
         ...
 
     def begin(self, request_id: int) -> None:
@@ -40,44 +43,86 @@ class Peer(Protocol):
 
 
 class Item:
-    """A decoded request on its way through."""
+    """A decoded request on its way through. `pieces` are the outputs of the rows that were run already."""
 
-    __slots__ = ("arrived", "call", "codec", "peer", "request", "waiting")
+    __slots__ = ("arrived", "call", "codec", "done", "peer", "pieces", "request", "waiting")
 
     def __init__(self, request: frames.Request, peer: Peer, codec: Codec, call: Call, shape: Any) -> None:
         self.request = request
         self.peer = peer
         self.codec = codec
         self.call = call
-        self.waiting = Waiting(shape, max(1, call.rows))
+        self.waiting = batching.Waiting(shape, max(1, call.rows), request.deadline)
         self.arrived = time.monotonic_ns()
+        self.done = 0
+        self.pieces: list[Any] = []
+
+
+class Stream:
+    """An answer that the model gives bit by bit."""
+
+    def __init__(self, item: Item, parts: Iterator[Any], queue_us: int) -> None:
+        self.item = item
+        self.parts = parts
+        self.queue_us = queue_us
+        self.predict_us = 0
+
+    def close(self) -> None:
+        """Let the model clean up after itself."""
+        close = getattr(self.parts, "close", None)
+        if close is not None:
+            close()
 
 
 class Engine:
-    """One model with its codecs."""
+    """One model with its codecs. `curve`: what a call of the model takes by its rows, as far as known."""
 
     def __init__(
-        self, model: LoadedModel, signature: Signature, codecs: Mapping[int, Codec], *, max_rows: int = 64
+        self, model: LoadedModel, signature: Signature, codecs: Mapping[int, Codec], curve: batching.Curve = ()
     ) -> None:
         self.model = model
         self.signature = signature
         self.codecs = codecs
-        self.max_rows = max_rows
+        self.max_rows = batching.best_rows(curve)
+        self.piece_rows = batching.piece_rows(curve)
+        self.times = batching.expected_us(curve, self.max_rows) if curve else []
+        self.slowness = 1.0
         self.queue: list[Item] = []
+        self.streams: list[Stream] = []
         self.served = 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has something to do."""
+        return bool(self.queue or self.streams)
+
     def forget(self, peer: Peer) -> None:
-        """Drop what is queued for a peer that is gone."""
+        """Drop what is under way for a peer that is gone."""
         self.queue = [item for item in self.queue if item.peer is not peer]
+        for stream in [stream for stream in self.streams if stream.item.peer is peer]:
+            self._end(stream)
+
+    def cancel(self, request_id: int, peer: Peer) -> None:
+        """Nobody waits for this request any more: drop it unless it is answered already."""
+        for item in self.queue:
+            if item.request.id == request_id and item.peer is peer:
+                self.queue.remove(item)
+                peer.answer(frames.Reply(request_id, frames.RESULT, status=frames.CANCELLED))
+                return
+        for stream in self.streams:
+            if stream.item.request.id == request_id and stream.item.peer is peer:
+                self._end(stream)
+                peer.answer(frames.Reply(request_id, frames.RESULT, status=frames.CANCELLED))
+                return
 
     def offer(self, request: frames.Request, peer: Peer) -> None:
         """Decode a request and queue it, or answer at once with what is wrong with it."""
         codec = self.codecs.get(request.door)
         if codec is None:
-            peer.answer(frames.pack_reply(request.id, frames.RESULT, status=400, body=b'{"error":"unknown door"}'))
+            peer.answer(frames.Reply(request.id, frames.RESULT, status=400, body=b'{"error":"unknown door"}'))
             return
         try:
-            if request.flags & (frames.FLAG_GZIP | frames.FLAG_DEFLATE):
+            if request.flags & frames.FLAGS_ENCODED:
                 request = inflate(request)
             call = codec.decode(request)
         except InferryError as error:
@@ -89,15 +134,22 @@ class Engine:
             self.queue.append(Item(request, peer, codec, call, self._shape(call)))
 
     def step(self) -> None:
-        """Run one batch from the front of the queue and answer it."""
-        positions = next_batch([item.waiting for item in self.queue], self.max_rows)
+        """Run one batch from the front of the queue, and ask each stream for one part."""
+        if self.queue:
+            self._next()
+        for stream in list(self.streams):
+            self._advance(stream)
+
+    def _next(self) -> None:
+        now = time.monotonic_ns() // 1000
+        waiting = [item.waiting for item in self.queue]
+        positions = batching.next_batch(waiting, self.max_rows, now, self.times, self.slowness)
         batch = [self.queue[position] for position in positions]
         if len(positions) == len(self.queue):
             self.queue.clear()
         else:
             taken = set(positions)
             self.queue = [item for position, item in enumerate(self.queue) if position not in taken]
-        now = time.monotonic_ns() // 1000
         live = []
         for item in batch:
             if item.request.deadline and now > item.request.deadline:
@@ -106,7 +158,11 @@ class Engine:
             else:
                 item.peer.begin(item.request.id)
                 live.append(item)
-        if live:
+        if not live:
+            return
+        if len(live) == 1 and self.signature.batchable and live[0].call.rows > self.piece_rows:
+            self._run_piece(live[0])
+        else:
             self._run(live)
 
     def _run(self, batch: list[Item]) -> None:
@@ -119,19 +175,24 @@ class Engine:
                 self._run(batch[:middle])
                 self._run(batch[middle:])
                 return
-            if not isinstance(error, InferryError):
-                traceback.print_exc(file=sys.stderr)
-                error = ModelFailed(
-                    f"The model raised {type(error).__name__} on this input.",
-                    help="Its log has the details: inferry logs NAME.",
-                )
-            self._refuse(batch[0].request, batch[0].codec, batch[0].peer, error)
+            self._failed(batch[0], error)
             return
         spent = (time.monotonic_ns() - start) // 1000
         size = len(batch)
         for item, outputs in zip(batch, parts, strict=True):
-            self._answer(item, outputs, (start - item.arrived) // 1000, spent, size)
+            queue_us = (start - item.arrived) // 1000
+            if size == 1 and isinstance(outputs, Iterator):
+                self._begin_stream(item, outputs, queue_us)
+            else:
+                self._answer(item, outputs, queue_us, spent, size)
         self.served += size
+        if self.times:
+            self._learn(sum(item.waiting.rows for item in batch), spent)
+
+    def _learn(self, rows: int, spent: int) -> None:
+        """Compare with the curve: it was measured on another day, with other work around."""
+        if rows <= self.max_rows:
+            self.slowness += (spent / max(1.0, self.times[rows]) - self.slowness) / 16
 
     def _predict(self, batch: list[Item]) -> list[Any]:
         calls = [item.call for item in batch]
@@ -150,7 +211,93 @@ class Engine:
             start = end
         return parts
 
+    def _run_piece(self, item: Item) -> None:
+        """The next rows of a large request; it then goes to the end of the queue, or is answered."""
+        start = time.monotonic_ns()
+        stop = min(item.done + self.piece_rows, item.call.rows)
+        try:
+            outputs = self.model.predict({name: array[item.done : stop] for name, array in item.call.inputs.items()})
+            check_rows(outputs, stop - item.done)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
+            self._failed(item, error)
+            return
+        item.pieces.append(outputs)
+        item.done = stop
+        if stop < item.call.rows:
+            self.queue.append(item)
+            return
+        whole = {name: np.concatenate([piece[name] for piece in item.pieces]) for name in outputs}
+        spent = (time.monotonic_ns() - start) // 1000 * len(item.pieces)
+        total = (time.monotonic_ns() - item.arrived) // 1000
+        self.served += 1
+        self._answer(item, whole, max(0, total - spent), spent, 1)
+
+    # answers in parts
+
+    def _begin_stream(self, item: Item, parts: Iterator[Any], queue_us: int) -> None:
+        if item.request.flags & frames.FLAG_STREAM:
+            self.streams.append(Stream(item, parts, queue_us))
+            return
+        start = time.monotonic_ns()
+        try:
+            whole = []
+            for part in parts:
+                whole.append(part)
+                if len(whole) > MAX_PARTS:
+                    raise ModelFailed(f"The answer has over {MAX_PARTS} parts.", help="Ask for them as a stream.")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
+            self._failed(item, error)
+            return
+        self._answer(item, whole, queue_us, (time.monotonic_ns() - start) // 1000, 1)
+
+    def _advance(self, stream: Stream) -> None:
+        """Send one more part, or the end."""
+        item, start = stream.item, time.monotonic_ns()
+        try:
+            part = next(stream.parts)
+        except StopIteration:
+            self.streams.remove(stream)
+            item.peer.answer(
+                frames.Reply(
+                    item.request.id, frames.RESULT, frames.CONTENT_END, queue_us=stream.queue_us,
+                    predict_us=stream.predict_us, batch=1, rows=1,
+                )
+            )  # fmt: skip
+            return
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
+            self.streams.remove(stream)
+            self._failed(item, error)
+            return
+        stream.predict_us += (time.monotonic_ns() - start) // 1000
+        encoded = self._encode(item, part)
+        if encoded is None:
+            self._end(stream)
+        else:
+            item.peer.answer(
+                frames.Reply(item.request.id, frames.PART, encoded.content, 200, encoded.json_size, body=encoded.body)
+            )
+
+    def _end(self, stream: Stream) -> None:
+        self.streams.remove(stream)
+        try:
+            stream.close()
+        except (Exception, SystemExit):  # noqa: BLE001 - whatever a model raises is its own affair
+            traceback.print_exc(file=sys.stderr)
+
+    # answers
+
     def _answer(self, item: Item, outputs: Any, queue_us: int, predict_us: int, batch: int) -> None:
+        encoded = self._encode(item, outputs)
+        if encoded is not None:
+            item.peer.answer(
+                frames.Reply(
+                    item.request.id, frames.RESULT, encoded.content, 200, encoded.json_size,
+                    queue_us, predict_us, batch, item.call.rows, encoded.body,
+                )
+            )  # fmt: skip
+
+    def _encode(self, item: Item, outputs: Any) -> Encoded | None:
+        """The answer's bytes; None when it was refused instead."""
         try:
             encoded = item.codec.encode(item.call, outputs)
             if len(encoded.body) > MAX_ANSWER:
@@ -162,21 +309,26 @@ class Engine:
             failure = ModelFailed("The model's answer could not be encoded.", help="See inferry logs NAME.")
             self._refuse(item.request, item.codec, item.peer, failure)
         else:
-            item.peer.answer(
-                frames.pack_reply(
-                    item.request.id, frames.RESULT, encoded.content, 200, encoded.json_size,
-                    queue_us, predict_us, batch, item.call.rows, encoded.body,
-                )
-            )  # fmt: skip
+            return encoded
+        return None
+
+    def _failed(self, item: Item, error: BaseException) -> None:
+        if not isinstance(error, InferryError):
+            traceback.print_exception(error, file=sys.stderr)
+            error = ModelFailed(
+                f"The model raised {type(error).__name__} on this input.",
+                help="Its log has the details: inferry logs NAME.",
+            )
+        self._refuse(item.request, item.codec, item.peer, error)
 
     def _refuse(self, request: frames.Request, codec: Codec, peer: Peer, error: InferryError) -> None:
-        peer.answer(frames.pack_reply(request.id, frames.RESULT, status=error.status, body=codec.refuse(error)))
+        peer.answer(frames.Reply(request.id, frames.RESULT, status=error.status, body=codec.refuse(error)))
 
     def _shape(self, call: Call) -> Any:
         """What must be equal for two calls to be stacked; None when this one never is."""
         if not self.signature.batchable or not 0 < call.rows <= self.max_rows:
             return None
-        return tuple((name, array.dtype.char, array.shape[1:]) for name, array in call.inputs.items())
+        return tuple([(name, array.dtype.char, array.shape[1:]) for name, array in call.inputs.items()])
 
 
 def check_rows(outputs: Mapping[str, Any], rows: int) -> None:

@@ -3,107 +3,27 @@
 Data flow: poll -> read all that is there -> frames -> engine -> one write a connection for
 all replies of a batch -> poll again without waiting while work is queued. The socket buffer
 is the queue: what arrives while a batch runs is the next batch.
-
-Each connection may bring, with its first byte, a memory page in which the replica notes the
-highest request id that the model has begun: when the replica is killed, the gateway reads
-there which requests were never touched and sends them elsewhere.
 """
 
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import select
 import signal
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from inferry.replica.connection import Connection
 from inferry.replica.engine import Engine
 from inferry.types import frames
 
-READ = 1 << 18
 GRACE_S = 30.0
-
-
-class Connection:
-    """One peer: the gateway or control."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.inbox = bytearray()
-        self.outbox: list[bytes] = []
-        self.page: mmap.mmap | None = None
-        self.greeted = False
-        self.closed = False
-        self._begun = 0
-
-    def greet(self) -> None:
-        """Take the first byte and the page that may come with it."""
-        data, descriptors, _, _ = socket.recv_fds(self.sock, 1, 1, socket.MSG_DONTWAIT)
-        if not data:
-            self.closed = True
-        self.greeted = True
-        for descriptor in descriptors:
-            try:
-                self.page = mmap.mmap(descriptor, 8)
-            finally:
-                os.close(descriptor)
-
-    def read(self) -> list[frames.Request]:
-        """All complete requests that have arrived."""
-        try:
-            if not self.greeted:
-                self.greet()
-                return []
-            data = self.sock.recv(READ, socket.MSG_DONTWAIT)
-            if not data:
-                self.closed = True
-                return []
-            self.inbox += data
-            return list(frames.split_requests(self.inbox))
-        except BlockingIOError:
-            return []
-        except (OSError, ValueError, frames.FrameError) as error:  # ValueError: a page that is too small
-            print(f"connection dropped: {error}", file=sys.stderr)
-            self.closed = True
-            return []
-
-    def flush(self) -> None:
-        """Write what is waiting; a peer that does not read for long is dropped."""
-        if not self.outbox:
-            return
-        data = self.outbox[0] if len(self.outbox) == 1 else b"".join(self.outbox)
-        self.outbox.clear()
-        try:
-            self.sock.sendall(data)
-        except OSError as error:
-            print(f"connection dropped while answering: {error}", file=sys.stderr)
-            self.closed = True
-
-    def answer(self, frame: bytes) -> None:
-        """Keep a reply frame for the next write."""
-        self.outbox.append(frame)
-
-    def begin(self, request_id: int) -> None:
-        """Note that the model has begun this request."""
-        if self.page is not None and request_id > self._begun:
-            self._begun = request_id
-            struct.pack_into("<Q", self.page, 0, request_id)
-
-    def close(self) -> None:
-        """Let go of the socket and the page."""
-        self.closed = True
-        self.sock.close()
-        if self.page is not None:
-            self.page.close()
-            self.page = None
 
 
 class Server:
@@ -131,7 +51,7 @@ class Server:
         signal.signal(signal.SIGTERM, self._on_term)
         self.poller.register(waker, select.EPOLLIN)
         while True:
-            timeout = 0.0 if self.engine.queue else 0.2 if self.stopping else -1.0
+            timeout = 0.0 if self.engine.busy else 0.2 if self.stopping else -1.0
             for descriptor, _ in self.poller.poll(timeout):
                 if descriptor == self.lifeline:
                     return
@@ -141,13 +61,13 @@ class Server:
                     self._receive(self.connections[descriptor])
                 else:
                     self._accept()
-            if self.engine.queue:
+            if self.engine.busy:
                 self.engine.step()
             for connection in list(self.connections.values()):
                 connection.flush()
                 if connection.closed:
                     self._drop(connection)
-            if self.stopping and not self.engine.queue and self._drained():
+            if self.stopping and not self.engine.busy and self._drained():
                 return
 
     def _on_term(self, *_: object) -> None:
@@ -188,6 +108,10 @@ class Server:
                 self.engine.offer(request, connection)
             elif request.kind == frames.STATUS:
                 body = msgspec.json.encode(self.status() | {"served": self.engine.served})
-                connection.answer(frames.pack_reply(request.id, frames.STATUS_REPLY, body=body))
+                connection.answer(frames.Reply(request.id, frames.STATUS_REPLY, body=body))
+            elif request.kind == frames.CANCEL:
+                self.engine.cancel(request.id, connection)
+            elif request.kind == frames.RELEASE:
+                connection.release(request.id)
             elif request.kind == frames.STOP:
                 self._stop()

@@ -18,7 +18,7 @@ import onnxruntime as ort
 from inferry.errors import InferryError, InvalidInput, InvalidModel, ModelFailed
 from inferry.runtimes.onnx_errors import refused_load
 from inferry.runtimes.onnx_labels import class_labels
-from inferry.runtimes.proof import proven_batchable
+from inferry.runtimes.proof import batch_curve, proven_batchable
 from inferry.runtimes.tensors import (
     Array,
     answer_rows,
@@ -59,6 +59,7 @@ class OnnxRuntime:
     """The runtime plugin "onnx"."""
 
     imports: ClassVar[tuple[str, ...]] = ()
+    borrows: ClassVar[bool] = True
 
     def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> OnnxModel:
         """Make the session. Option `intra_op`: threads for one prediction (1)."""
@@ -150,6 +151,7 @@ class OnnxModel:
             notes=() if sample else ("The example input is made up: give a sample to see real values.",),
             load_ms=self._load_ms,
             predict_ms=predict_ms,
+            batch_us=batch_curve(self.predict, whole) if signature.batchable else {},
         )
 
     def _is_table(self, sample: Sample | None) -> bool:

@@ -1,20 +1,25 @@
-"""Proof that rows may be stacked: what makes dynamic batching safe.
+"""Proof that rows may be stacked, and what that saves: what makes dynamic batching safe and worth it.
 
 Data flow: example inputs -> a few rows with distinct values -> predicted one by one and
 stacked -> compared. A free first dimension alone says nothing: it may be time, or a
-model may normalise over it.
+model may normalise over it. `batch_curve` then times calls of 1, 2, 4, ... rows.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from inferry.errors import InferryError
 from inferry.runtimes.tensors import Array, rows_of, take
 from inferry.types.signature import TensorSpec
 
 Predict = Callable[[dict[str, Array]], dict[str, Array]]
+
+CURVE_ROWS = (1, 2, 4, 8, 16, 32, 64)
+CURVE_S, ENOUGH_RUNS = 1.0, 15
 
 _RELATIVE = {2: 1e-2, 4: 1e-5, 8: 1e-5}  # by bytes of a float
 
@@ -41,6 +46,31 @@ def proven_batchable(
         held = True
         told_apart = told_apart or _distinct(stacked)
     return held and told_apart
+
+
+def batch_curve(predict: Predict, inputs: Mapping[str, Array]) -> dict[str, float]:
+    """Microseconds of one call by its number of rows: the best of a few, within about a second in all.
+
+    Ends early at sizes that take long, and where a made-up size is refused.
+    """
+    curve: dict[str, float] = {}
+    started = time.perf_counter()
+    for rows in CURVE_ROWS:
+        batch = take(inputs, [row % rows_of(inputs) for row in range(rows)])
+        best, spent, runs = float("inf"), 0.0, 0
+        try:
+            predict(batch)
+            while runs < ENOUGH_RUNS and (runs < 2 or spent < CURVE_S / len(CURVE_ROWS)):
+                before = time.perf_counter()
+                predict(batch)
+                took = time.perf_counter() - before
+                best, spent, runs = min(best, took), spent + took, runs + 1
+        except InferryError:
+            return curve
+        curve[str(rows)] = round(best * 1e6, 1)
+        if time.perf_counter() - started > CURVE_S:
+            break
+    return curve
 
 
 def _trials(inputs: Mapping[str, Array]) -> Iterator[dict[str, Array]]:

@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from inferry.errors import InferryError, InvalidModel, ModelFailed
 from inferry.runtimes.answers import as_json, as_tensors
-from inferry.runtimes.proof import proven_batchable
+from inferry.runtimes.proof import batch_curve, proven_batchable
 from inferry.runtimes.tensors import Array, answer_rows, as_text, datatype_of, example_body, head, rows_of
 from inferry.runtimes.usercode import find_model, form_of, import_file, shape_input
 from inferry.types.columns import sample_of
@@ -28,11 +29,14 @@ from inferry.types.sample import Sample
 from inferry.types.signature import Inspection, Signature, TensorSpec
 from inferry.types.text import raised
 
+SHOWN_PARTS = 16  # of an answer in parts, as the example's answer
+
 
 class PythonRuntime:
     """The runtime plugin "python"."""
 
     imports: ClassVar[tuple[str, ...]] = ()
+    borrows: ClassVar[bool] = False
 
     def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> PythonModel:
         """Import the file, make the object and call its `load`. Option `class`: which one."""
@@ -87,7 +91,7 @@ class PythonModel:
         value = self._answer(inputs)
         signature = self._signature
         if signature is None or signature.kind == "open":
-            return as_json(value)
+            return _parts(value) if isinstance(value, Iterator) else as_json(value)
         answer = as_tensors(value)
         wanted = [spec.name for spec in signature.outputs]
         if wanted and sorted(answer) != sorted(wanted):
@@ -126,6 +130,8 @@ class PythonModel:
         started = time.perf_counter()
         value = self._answer(example)
         predict_ms = (time.perf_counter() - started) * 1000
+        if isinstance(value, Iterator):
+            return self._open(sample, "The model answers in parts, so any JSON is taken and given.")
         try:
             answer = as_tensors(value)
         except ModelFailed as error:
@@ -146,6 +152,7 @@ class PythonModel:
             notes=notes,
             load_ms=self._load_ms,
             predict_ms=predict_ms,
+            batch_us=batch_curve(self.predict, inputs) if proven else {},
         )
 
     def _open(self, sample: Sample | None, note: str) -> Inspection:
@@ -155,6 +162,8 @@ class PythonModel:
         given = sample.value if sample.kind == "value" else _body(sample)
         started = time.perf_counter()
         answer = self.predict(given)
+        if isinstance(answer, Iterator):
+            answer = list(islice(answer, SHOWN_PARTS))
         return Inspection(
             signature=self._signature,
             example={"inputs": given},
@@ -171,6 +180,18 @@ class PythonModel:
         if not fits:
             return TensorSpec(name=name, datatype=datatype_of(array), shape=(first,) + (-1,) * (array.ndim - 1))
         return TensorSpec(name=name, datatype=datatype_of(array), shape=(first, len(labels)), labels=labels)
+
+
+def _parts(values: Iterator[Any]) -> Iterator[Any]:
+    """What a model yields, part by part; its errors are told like those of any other call."""
+    try:
+        for value in values:
+            yield as_json(value)
+    except InferryError:
+        raise
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        raise ModelFailed(f"The model raised {raised(error)}") from error
 
 
 def _body(sample: Sample) -> Any:

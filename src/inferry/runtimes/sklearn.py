@@ -20,7 +20,7 @@ from sklearn.exceptions import NotFittedError
 from inferry.errors import InferryError, InvalidInput, InvalidModel, ModelFailed
 from inferry.runtimes.estimators import Call, calls_of, open_estimator, task_of, unfitted
 from inferry.runtimes.feed import feed_for
-from inferry.runtimes.proof import proven_batchable
+from inferry.runtimes.proof import batch_curve, proven_batchable
 from inferry.runtimes.table import Shape, shape_inputs
 from inferry.runtimes.tensors import Array, answer_rows, as_output, datatype_of, example_body, head, rows_of
 from inferry.types.sample import Sample
@@ -38,6 +38,7 @@ class SklearnRuntime:
         "joblib", "pandas", "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline",
         "sklearn.preprocessing",
     )  # fmt: skip
+    borrows: ClassVar[bool] = False
 
     def load(
         self,
@@ -115,6 +116,7 @@ class SklearnModel:
             notes=shaped.notes,
             load_ms=self._load_ms,
             predict_ms=predict_ms,
+            batch_us=batch_curve(self.predict, shaped.inputs) if signature.batchable else {},
         )
 
     def _drop_failing(self, inputs: dict[str, Array]) -> None:

@@ -8,18 +8,27 @@
 `length` counts all that follows it. `deadline` is CLOCK_MONOTONIC microseconds (0: none).
 `json_size` is the Inference-Header-Content-Length (0: the body is all JSON). Data only:
 nothing that could run code ever crosses a socket.
+
+Large bodies do not cross it either. A request with FLAG_SEGMENT has a SEGMENT struct in front of
+its body: a segment of shared memory, whose descriptor comes along when FLAG_NEW is set. With a
+size, the body lies there; and an answer may be written there, which a reply tells by IN_SEGMENT.
+Every request gets exactly one RESULT, whatever becomes of it, so a segment is never in doubt.
 """
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
 REQUEST = struct.Struct("<IQBBHIQ")
 REPLY = struct.Struct("<IQBBHIIIHH")
+SEGMENT = struct.Struct("<QQQ")  # a segment's id, where the body begins in it and its size (0: it follows here)
+ANSWER = struct.Struct("<Q")  # the size of an answer at the segment's start
 
-INFER, STATUS, STOP, CANCEL = 1, 2, 3, 4  # kinds of request; CANCEL: nobody waits for the request of that id
+# Kinds of request. CANCEL: nobody waits for the request of that id. RELEASE: the segment of that id is over.
+INFER, STATUS, STOP, CANCEL, RELEASE = 1, 2, 3, 4, 5
 RESULT, STATUS_REPLY, PART = 16, 17, 18  # kinds of reply; PART: one piece of an answer that goes on
 
 # Which codec reads the body.
@@ -31,9 +40,16 @@ DOOR_TFS = 9  # TensorFlow Serving's Predict, protobuf
 
 FLAG_GZIP, FLAG_DEFLATE = 1, 2  # the body's Content-Encoding
 FLAG_STREAM = 4  # who asked takes an answer in parts
+FLAG_SEGMENT, FLAG_NEW = 8, 16  # a segment goes with the request; its descriptor comes along
+FLAGS_ENCODED = FLAG_GZIP | FLAG_DEFLATE
 
 # A reply's content type; END: the parts before it were all (its body is empty unless it is an error's).
 CONTENT_END, CONTENT_JSON, CONTENT_BINARY, CONTENT_PROTO = 0, 1, 2, 3
+IN_SEGMENT = 128  # added to the content type: the body is an ANSWER struct
+
+CANCELLED = 499  # status of a reply that nobody waits for
+ANCILLARY = 1024  # room for descriptors
+BIG = 64 << 10  # bodies from this size on go through shared memory where there is any
 
 MAX_FRAME = 1 << 30
 
@@ -49,7 +65,7 @@ class Request(NamedTuple):
     deadline: int
     name: bytes
     version: bytes
-    body: bytes
+    body: bytes | memoryview
 
 
 class Reply(NamedTuple):
@@ -57,14 +73,14 @@ class Reply(NamedTuple):
 
     id: int
     kind: int
-    content: int
-    status: int
-    json_size: int
-    queue_us: int
-    predict_us: int
-    batch: int
-    rows: int
-    body: bytes
+    content: int = CONTENT_JSON
+    status: int = 200
+    json_size: int = 0
+    queue_us: int = 0
+    predict_us: int = 0
+    batch: int = 0
+    rows: int = 0
+    body: bytes | memoryview = b""
 
 
 def pack_request(
@@ -79,64 +95,111 @@ def pack_request(
 
 def pack_reply(
     id: int, kind: int, content: int = CONTENT_JSON, status: int = 200, json_size: int = 0,
-    queue_us: int = 0, predict_us: int = 0, batch: int = 0, rows: int = 0, body: bytes = b"",
+    queue_us: int = 0, predict_us: int = 0, batch: int = 0, rows: int = 0, body: bytes | memoryview = b"",
 ) -> bytes:  # fmt: skip
     """One reply frame as bytes."""
     size = REPLY.size - 4 + len(body)
-    head = REPLY.pack(
-        size, id, kind, content, status, json_size,
-        min(queue_us, 0xFFFFFFFF), min(predict_us, 0xFFFFFFFF), min(batch, 0xFFFF), min(rows, 0xFFFF),
-    )  # fmt: skip
-    return head + body
+    try:
+        head = REPLY.pack(size, id, kind, content, status, json_size, queue_us, predict_us, batch, rows)
+    except struct.error:  # a figure that is too large for its field
+        head = REPLY.pack(
+            size, id, kind, content, status, json_size,
+            min(queue_us, 0xFFFFFFFF), min(predict_us, 0xFFFFFFFF), min(batch, 0xFFFF), min(rows, 0xFFFF),
+        )  # fmt: skip
+    return b"".join((head, body))
 
 
 class FrameError(Exception):
     """The stream does not hold frames: the connection must be closed."""
 
 
-def split_requests(buffer: bytearray) -> Iterator[Request]:
-    """Take all complete request frames off the front of `buffer`."""
-    start, have = 0, len(buffer)
+def requests_in(buffer: bytearray, start: int, end: int) -> Iterator[tuple[int, Request]]:
+    """Each complete request frame of buffer[start:end], with where it ends. Bodies are copied out."""
     head = REQUEST.size
-    try:
-        while have - start >= head + 2:
-            size, id, kind, door, flags, json_size, deadline = REQUEST.unpack_from(buffer, start)
-            if size > MAX_FRAME or size < head - 2:
-                raise FrameError(f"frame of {size} bytes")
-            end = start + 4 + size
-            if end > have:
-                break
-            at = start + head
-            n, v = buffer[at], buffer[at + 1]
-            at += 2
-            if at + n + v > end:
-                raise FrameError("name past the frame's end")
-            with memoryview(buffer) as view:
-                name, version = bytes(view[at : at + n]), bytes(view[at + n : at + n + v])
-                body = bytes(view[at + n + v : end])
-            start = end
-            yield Request(id, kind, door, flags, json_size, deadline, name, version, body)
-    finally:
-        if start:
-            del buffer[:start]
+    view = memoryview(buffer)
+    while end - start >= head + 2:
+        size, id, kind, door, flags, json_size, deadline = REQUEST.unpack_from(buffer, start)
+        if size > MAX_FRAME or size < head - 2:
+            raise FrameError(f"frame of {size} bytes")
+        stop = start + 4 + size
+        if stop > end:
+            return
+        at = start + head
+        n, v = buffer[at], buffer[at + 1]
+        at += 2
+        if at + n + v > stop:
+            raise FrameError("name past the frame's end")
+        name, version = bytes(view[at : at + n]), bytes(view[at + n : at + n + v])
+        body = bytes(view[at + n + v : stop])
+        start = stop
+        yield stop, Request(id, kind, door, flags, json_size, deadline, name, version, body)
 
 
-def split_replies(buffer: bytearray) -> Iterator[Reply]:
-    """Take all complete reply frames off the front of `buffer`."""
-    start, have = 0, len(buffer)
+def replies_in(buffer: bytearray, start: int, end: int) -> Iterator[tuple[int, Reply]]:
+    """Each complete reply frame of buffer[start:end], with where it ends. Bodies are copied out."""
     head = REPLY.size
-    try:
-        while have - start >= head:
-            size, id, kind, content, status, json_size, queue, predict, batch, rows = REPLY.unpack_from(buffer, start)
-            if size > MAX_FRAME or size < head - 4:
-                raise FrameError(f"frame of {size} bytes")
-            end = start + 4 + size
-            if end > have:
-                break
-            with memoryview(buffer) as view:
-                body = bytes(view[start + head : end])
-            start = end
-            yield Reply(id, kind, content, status, json_size, queue, predict, batch, rows, body)
-    finally:
-        if start:
-            del buffer[:start]
+    view = memoryview(buffer)
+    while end - start >= head:
+        size, id, kind, content, status, json_size, queue, predict, batch, rows = REPLY.unpack_from(buffer, start)
+        if size > MAX_FRAME or size < head - 4:
+            raise FrameError(f"frame of {size} bytes")
+        stop = start + 4 + size
+        if stop > end:
+            return
+        body = bytes(view[start + head : stop])
+        start = stop
+        yield stop, Reply(id, kind, content, status, json_size, queue, predict, batch, rows, body)
+
+
+class Inbox:
+    """What came from a stream and is not a whole frame yet: one buffer, which sockets receive into in place."""
+
+    def __init__(self, room: int = 1 << 18) -> None:
+        self._room = room
+        self._buffer = bytearray(room)
+        self._start = self._end = 0
+
+    def _space(self, need: int) -> memoryview:
+        """Free bytes at the end, at least `need` of them."""
+        left = self._end - self._start
+        if not left:
+            self._start = self._end = 0
+            if len(self._buffer) > max(self._room, need):
+                self._buffer = bytearray(self._room)
+        if len(self._buffer) - self._end < need:
+            buffer = bytearray(max(self._room, left * 2, left + need))
+            buffer[:left] = self._buffer[self._start : self._end]
+            self._buffer, self._start, self._end = buffer, 0, left
+        return memoryview(self._buffer)[self._end :]
+
+    def feed(self, data: bytes) -> None:
+        """Bytes that were received elsewhere."""
+        self._space(len(data))[: len(data)] = data
+        self._end += len(data)
+
+    def receive(self, sock: socket.socket) -> int:
+        """Receive once from a socket; how many bytes, 0 at its end. Raises what recv raises."""
+        size = sock.recv_into(self._space(1))
+        self._end += size
+        return size
+
+    def receive_with(self, sock: socket.socket, descriptors: list[int]) -> int:
+        """As `receive`; descriptors that came along are added to the list."""
+        size, extra, _, _ = sock.recvmsg_into([self._space(1)], ANCILLARY, socket.MSG_DONTWAIT)
+        self._end += size
+        for level, kind, data in extra:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                descriptors += struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4])
+        return size
+
+    def requests(self) -> Iterator[Request]:
+        """All complete request frames. Raises FrameError."""
+        for stop, request in requests_in(self._buffer, self._start, self._end):
+            self._start = stop
+            yield request
+
+    def replies(self) -> Iterator[Reply]:
+        """All complete reply frames. Raises FrameError."""
+        for stop, reply in replies_in(self._buffer, self._start, self._end):
+            self._start = stop
+            yield reply

@@ -56,7 +56,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the inspector found by loading a model in the sandbox.
 
     `example` is a body for `POST /predict/{endpoint}` that works, `answer` what the
-    model said to it. `notes` are sentences for the person who deploys.
+    model said to it. `notes` are sentences for the person who deploys. `batch_us` is the
+    batch curve: microseconds of one call by its number of rows, when rows may be stacked.
     """
 
     signature: Signature
@@ -67,3 +68,4 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     notes: tuple[str, ...] = ()
     load_ms: float = 0.0
     predict_ms: float = 0.0
+    batch_us: dict[str, float] = {}

@@ -18,19 +18,22 @@ from tests.support.fake_model import DOOR, LEAVE, POISON, SIGNATURE, FakeCodec, 
 
 
 def make(model=None, **options):
-    return Engine(model or FakeModel(), options.pop("signature", SIGNATURE), {DOOR: FakeCodec()}, **options)
+    max_rows = options.pop("max_rows", None)
+    engine = Engine(model or FakeModel(), options.pop("signature", SIGNATURE), {DOOR: FakeCodec()}, **options)
+    if max_rows is not None:
+        engine.max_rows = max_rows
+    return engine
 
 
 def ask(engine, peer, id, body, **fields):
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    frame = frames.pack_request(id, frames.INFER, door=fields.pop("door", DOOR), body=body, **fields)
-    (request,) = frames.split_requests(bytearray(frame))
-    engine.offer(request, peer)
+    whole = {"flags": 0, "json_size": 0, "deadline": 0, "name": b"", "version": b"", "door": DOOR} | fields
+    engine.offer(frames.Request(id=id, kind=frames.INFER, body=body, **whole), peer)
 
 
 def run(engine):
-    while engine.queue:
+    while engine.busy:
         engine.step()
 
 

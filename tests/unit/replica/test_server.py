@@ -80,7 +80,7 @@ class Peer:
             os.close(descriptor)
         else:
             self.sock.send(b"N")
-        self.inbox = bytearray()
+        self.inbox = frames.Inbox()
 
     def ask(self, id, rows, **fields):
         self.sock.sendall(frames.pack_request(id, frames.INFER, door=DOOR, body=json.dumps(rows).encode(), **fields))
@@ -93,8 +93,8 @@ class Peer:
         while len(found) < count:
             data = self.sock.recv(1 << 16)
             assert data, "the replica hung up"
-            self.inbox += data
-            found += frames.split_replies(self.inbox)
+            self.inbox.feed(data)
+            found += self.inbox.replies()
         return found
 
     def answers(self, count):

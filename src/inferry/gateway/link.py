@@ -1,0 +1,333 @@
+"""Link: the gateway's connection to one replica.
+
+Data flow: pending requests -> frames, all that arrived in one turn of the loop in one write on a
+multiplexed unix stream -> replies matched by id. With the first byte goes a page of memory in
+which the replica notes the highest id it has begun; when the replica dies the page says which
+requests it never touched. Large bodies lie in segments that both sides have mapped.
+
+A plain socket rather than an asyncio transport, because descriptors travel along with frames.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import mmap
+import os
+import socket
+import struct
+import time
+from collections import deque
+from typing import Protocol
+
+from inferry.gateway.live import Pending
+from inferry.gateway.segments import Lease, Pool
+from inferry.types import frames
+
+log = logging.getLogger(__name__)
+
+CONTENTS = (frames.CONTENT_END, frames.CONTENT_JSON, frames.CONTENT_BINARY, frames.CONTENT_PROTO)
+LEARN = 0.05  # how much one answer moves the estimate of the time a request takes
+
+
+class Owner(Protocol):
+    """What a link tells the gateway's core."""
+
+    def on_reply(self, pending: Pending, reply: frames.Reply) -> None:
+        """An answer came."""
+        ...
+
+    def on_part(self, pending: Pending, reply: frames.Reply) -> None:
+        """A part of an answer came."""
+        ...
+
+    def on_recovered(self) -> None:
+        """A silent replica speaks again."""
+        ...
+
+    def on_lost(self, link: Link, untouched: list[Pending], begun: list[Pending]) -> None:
+        """The replica is gone; the requests it held, by whether the model had begun them."""
+        ...
+
+
+class Link:
+    """One replica's stream.
+
+    `silent_since`: since when it owes a word (monotonic microseconds, 0: it does not).
+    `service_us`: the time between two answers while there is work, so a queue of n takes n times that.
+    `predict_us`: how long its latest call of the model took.
+    """
+
+    def __init__(self, owner: Owner, replica: str, path: str) -> None:
+        self.owner = owner
+        self.replica = replica
+        self.path = path
+        self.inflight: dict[int, Pending] = {}
+        self.suspect = False
+        self.retired = False
+        self.silent_since = 0
+        self.service_us = 0.0
+        self.predict_us = 0
+        self.pool = Pool()
+        self._loop: asyncio.AbstractEventLoop
+        self._sock: socket.socket | None = None
+        self._inbox = frames.Inbox()
+        self._outbox: list[bytes] = []
+        self._carry: dict[int, Lease] = {}
+        self._unsent: deque[tuple[memoryview, Lease | None]] = deque()
+        self._flushing = False
+        self._lent: dict[int, Lease] = {}
+        self._number = 0
+        self._worked = 0
+        self._page: mmap.mmap | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests may be sent."""
+        return self._sock is not None and not self.retired
+
+    async def connect(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Connect and greet. Raises OSError when nobody listens."""
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.setblocking(False)
+            sock.connect(self.path)
+            descriptor = os.memfd_create("inferry-begun")
+            try:
+                os.ftruncate(descriptor, 8)
+                self._page = mmap.mmap(descriptor, 8)
+                socket.send_fds(sock, [b"W"], [descriptor])
+            finally:
+                os.close(descriptor)
+        except BaseException:
+            sock.close()
+            raise
+        self._loop, self._sock = loop, sock
+        loop.add_reader(sock, self._readable)
+        if self.retired:
+            self.close()
+
+    # sending
+
+    def send(self, pending: Pending) -> None:
+        """Send one request and remember it."""
+        assert pending.revision is not None
+        revision = pending.revision
+        self._number += 1
+        number = pending.id = self._number
+        pending.link = self
+        self.inflight[number] = pending
+        if not self.silent_since:
+            self.silent_since = self._worked = time.monotonic_ns() // 1000
+        head = pending.head
+        target = revision.target
+        flags, lease = head.flags, None
+        body: bytes | bytearray = b""
+        if not isinstance(pending.body, Lease):
+            body = pending.body
+        elif pending.body.pool is self.pool:
+            lease = pending.body
+        else:  # it was received for a replica that is gone
+            body = bytes(pending.body.body())
+        if lease is None and revision.answer_size >= frames.BIG:
+            lease = self.pool.take(revision.answer_size)
+            if lease is not None:
+                lease.size = 0
+        if lease is not None:
+            body = self._lend(number, lease) + body
+            flags |= frames.FLAG_SEGMENT | (frames.FLAG_NEW if lease.segment.descriptor >= 0 else 0)
+        size = frames.REQUEST.size - 4 + len(target) + len(body)
+        front = frames.REQUEST.pack(size, number, frames.INFER, head.door, flags, head.json_size, pending.deadline)
+        self._write(b"".join((front, target, body)))
+
+    def _lend(self, number: int, lease: Lease) -> bytes:
+        self._lent[number] = lease
+        if lease.segment.descriptor >= 0:
+            self._carry[len(self._outbox)] = lease
+        return frames.SEGMENT.pack(lease.segment.id, lease.offset, lease.size)
+
+    def cancel(self, pending: Pending) -> None:
+        """Nobody waits for this request any more: the replica need not compute it."""
+        if self.inflight.pop(pending.id, None) is not None and self._sock is not None:
+            self._write(frames.pack_request(pending.id, frames.CANCEL))
+        self._maybe_close()
+
+    def trim(self) -> None:
+        """Let go of shared memory that lay idle."""
+        self.pool.trim()
+        for segment in self.pool.over():
+            self._write(frames.pack_request(segment, frames.RELEASE))
+
+    def _write(self, frame: bytes) -> None:
+        self._outbox.append(frame)
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Write what this turn of the loop brought."""
+        self._flushing = False
+        if self._sock is None:
+            return
+        outbox, self._outbox = self._outbox, []
+        if not self._carry and not self._unsent:
+            data = b"".join(outbox)
+            sent = self._try(data, None)
+            if sent < len(data) and self._sock is not None:
+                self._wait(memoryview(data)[sent:], None)
+            return
+        carry, self._carry = self._carry, {}
+        for place, frame in enumerate(outbox):
+            self._unsent.append((memoryview(frame), carry.get(place)))
+        self._writable()
+
+    def _wait(self, rest: memoryview, lease: Lease | None) -> None:
+        assert self._sock is not None
+        self._unsent.appendleft((rest, lease))
+        self._loop.add_writer(self._sock, self._writable)
+
+    def _writable(self) -> None:
+        while self._unsent:
+            data, lease = self._unsent.popleft()
+            sent = self._try(data, lease)
+            if self._sock is None:
+                return
+            if sent and lease is not None:
+                lease.segment.sent()
+                lease = None
+            if sent < len(data):
+                self._wait(data[sent:], lease)
+                return
+        if self._sock is not None:
+            self._loop.remove_writer(self._sock)
+
+    def _try(self, data: bytes | memoryview, lease: Lease | None) -> int:
+        assert self._sock is not None
+        try:
+            if lease is not None and lease.segment.descriptor >= 0:
+                return socket.send_fds(self._sock, [data], [lease.segment.descriptor])
+            return self._sock.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._lose()
+            return 0
+
+    # receiving
+
+    def _readable(self) -> None:
+        """Hand every complete reply to the core."""
+        assert self._sock is not None
+        try:
+            size = self._inbox.receive(self._sock)
+        except BlockingIOError:
+            return
+        except OSError:
+            size = 0
+        if not size:
+            self._lose()
+            return
+        ended = 0
+        try:
+            for reply in self._inbox.replies():
+                ended += self._take(reply)
+        except (frames.FrameError, ValueError) as error:
+            log.warning("replica %s dropped: %s", self.replica, error)
+            self._lose()
+            return
+        now = time.monotonic_ns() // 1000
+        if ended:
+            self._learn(now, ended)
+        self.silent_since = now if self.inflight else 0
+        if self.suspect:
+            self.suspect = False
+            self.owner.on_recovered()
+        self._maybe_close()
+
+    def _take(self, reply: frames.Reply) -> int:
+        """One reply; 1 when it ends a request. Raises FrameError or ValueError for what cannot be one."""
+        lease = None
+        if reply.kind == frames.RESULT:
+            lease = self._lent.pop(reply.id, None)
+        if reply.content & frames.IN_SEGMENT:
+            if lease is None or len(reply.body) != frames.ANSWER.size:
+                raise frames.FrameError("an answer in a segment that was not lent")
+            (size,) = frames.ANSWER.unpack(reply.body)
+            reply = reply._replace(content=reply.content & ~frames.IN_SEGMENT, body=lease.answer(size))
+        check(reply)
+        if reply.kind == frames.PART:
+            pending = self.inflight.get(reply.id)
+            if pending is not None and pending.head.flags & frames.FLAG_STREAM:
+                self.owner.on_part(pending, reply)
+            return 0
+        pending = self.inflight.pop(reply.id, None)
+        if pending is not None:
+            self.predict_us = reply.predict_us
+            self.owner.on_reply(pending, reply)
+        return 1
+
+    def _learn(self, now: int, ended: int) -> None:
+        """Measure how fast the replica drains its queue."""
+        spent = (now - self._worked) / ended
+        self._worked = now
+        self.service_us += (spent - self.service_us) * (min(1.0, LEARN * ended) if self.service_us else 1.0)
+
+    def wait_us(self) -> float:
+        """How long a request sent now will take: all before it, itself, and the batch that runs."""
+        waiting = len(self.inflight)
+        return (waiting + 1) * self.service_us + self.predict_us if waiting else 0.0
+
+    def forget(self, pending: Pending) -> None:
+        """Stop waiting for an answer: its deadline is over."""
+        self.inflight.pop(pending.id, None)
+        self._maybe_close()
+
+    # the end
+
+    def retire(self) -> None:
+        """Take no more requests; hang up when the last answer is in."""
+        self.retired = True
+        self._maybe_close()
+
+    def _maybe_close(self) -> None:
+        if self.retired and not self.inflight:
+            self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._sock is not None:
+            self._lose()
+
+    def _lose(self) -> None:
+        """The stream is over: sort what was in flight by whether the model had begun it."""
+        if self._sock is None:
+            return
+        self._loop.remove_reader(self._sock)
+        self._loop.remove_writer(self._sock)
+        self._sock.close()
+        self._sock = None
+        begun = 0
+        if self._page is not None:
+            (begun,) = struct.unpack_from("<Q", self._page, 0)
+            self._page.close()
+            self._page = None
+        waiting = list(self.inflight.items())
+        self.inflight.clear()
+        self._lent.clear()
+        self._outbox.clear()
+        self._carry.clear()
+        self._unsent.clear()
+        self.pool.close()
+        self.owner.on_lost(
+            self,
+            [pending for number, pending in waiting if number > begun],
+            [pending for number, pending in waiting if number <= begun],
+        )
+
+
+def check(reply: frames.Reply) -> None:
+    """Raise FrameError unless HTTP can be made of a reply: user code runs where it comes from."""
+    if reply.kind not in (frames.RESULT, frames.PART) or reply.content not in CONTENTS:
+        raise frames.FrameError(f"reply of kind {reply.kind}, content {reply.content}")
+    if reply.status != 200 and not 400 <= reply.status <= 599:
+        raise frames.FrameError(f"reply with status {reply.status}")

@@ -1,0 +1,124 @@
+"""Connection: a replica's end of one stream, to the gateway or to control.
+
+Data flow: bytes and descriptors from the socket -> request frames, their bodies where they lie (in
+the frame, or in a segment of shared memory that the peer made) -> replies kept for one write,
+large ones written into the segment that came with their request.
+
+The first byte may bring a page of memory in which the replica notes the highest request id that
+the model has begun: when the replica is killed, the gateway reads there which requests were never
+touched and sends them elsewhere.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+import struct
+import sys
+
+from inferry.types import frames
+
+
+class Connection:
+    """One peer: the gateway or control."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.outbox: list[bytes] = []
+        self.page: mmap.mmap | None = None
+        self.greeted = False
+        self.closed = False
+        self._inbox = frames.Inbox()
+        self._descriptors: list[int] = []
+        self._segments: dict[int, mmap.mmap] = {}
+        self._lent: dict[int, mmap.mmap] = {}
+        self._begun = 0
+
+    def greet(self) -> None:
+        """Take the first byte and the page that may come with it."""
+        data, descriptors, _, _ = socket.recv_fds(self.sock, 1, 1, socket.MSG_DONTWAIT)
+        if not data:
+            self.closed = True
+        self.greeted = True
+        for descriptor in descriptors:
+            try:
+                self.page = mmap.mmap(descriptor, 8)
+            finally:
+                os.close(descriptor)
+
+    def read(self) -> list[frames.Request]:
+        """All complete requests that have arrived."""
+        try:
+            if not self.greeted:
+                self.greet()
+                return []
+            if not self._inbox.receive_with(self.sock, self._descriptors):
+                self.closed = True
+                return []
+            return [self._open(request) for request in self._inbox.requests()]
+        except BlockingIOError:
+            return []
+        except (OSError, ValueError, LookupError, struct.error, frames.FrameError) as error:
+            print(f"connection dropped: {error}", file=sys.stderr)
+            self.closed = True
+            return []
+
+    def _open(self, request: frames.Request) -> frames.Request:
+        """The request with its body, wherever that lies. Raises what a segment that is not as told makes it raise."""
+        if not request.flags & frames.FLAG_SEGMENT:
+            return request
+        id, offset, size = frames.SEGMENT.unpack_from(request.body)
+        if request.flags & frames.FLAG_NEW:
+            descriptor = self._descriptors.pop(0)
+            try:
+                self._segments[id] = mmap.mmap(descriptor, 0)
+            finally:
+                os.close(descriptor)
+        memory = self._lent[request.id] = self._segments[id]
+        body = memoryview(memory)[offset : offset + size] if size else request.body[frames.SEGMENT.size :]
+        return request._replace(body=body, flags=request.flags & ~(frames.FLAG_SEGMENT | frames.FLAG_NEW))
+
+    def release(self, segment: int) -> None:
+        """A segment is used no more; its memory goes when the last view of it does."""
+        self._segments.pop(segment, None)
+
+    def flush(self) -> None:
+        """Write what is waiting; a peer that does not read for long is dropped."""
+        if not self.outbox:
+            return
+        data = self.outbox[0] if len(self.outbox) == 1 else b"".join(self.outbox)
+        self.outbox.clear()
+        try:
+            self.sock.sendall(data)
+        except OSError as error:
+            print(f"connection dropped while answering: {error}", file=sys.stderr)
+            self.closed = True
+
+    def answer(self, reply: frames.Reply) -> None:
+        """Keep a reply for the next write. A large answer goes into the segment that came with its request."""
+        if reply.kind == frames.RESULT and self._lent:
+            memory = self._lent.pop(reply.id, None)
+            size = len(reply.body)
+            if memory is not None and frames.BIG <= size <= len(memory):
+                memory[:size] = reply.body
+                reply = reply._replace(content=reply.content | frames.IN_SEGMENT, body=frames.ANSWER.pack(size))
+        self.outbox.append(frames.pack_reply(*reply))
+
+    def begin(self, request_id: int) -> None:
+        """Note that the model has begun this request."""
+        if self.page is not None and request_id > self._begun:
+            self._begun = request_id
+            struct.pack_into("<Q", self.page, 0, request_id)
+
+    def close(self) -> None:
+        """Let go of the socket and the memory."""
+        self.closed = True
+        self.sock.close()
+        self._segments.clear()
+        self._lent.clear()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        if self.page is not None:
+            self.page.close()
+            self.page = None
