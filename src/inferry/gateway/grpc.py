@@ -173,12 +173,13 @@ def inflate(body: bytes, flags: int, limit: int) -> bytes:
 class Rpc(Stream):
     """A gRPC call: collects messages, ends with a status."""
 
-    __slots__ = ("asked", "backlog", "begun", "chunks", "ended", "need", "server", "size")
+    __slots__ = ("asked", "backlog", "begun", "chunks", "ended", "limit", "need", "server", "size")
 
-    def __init__(self, server: Server, asked: Asked, connection: Sender, id: int) -> None:
+    def __init__(self, server: Server, asked: Asked, connection: Sender, id: int, limit: int = 0) -> None:
         Stream.__init__(self, connection, id, STREAM_WINDOW)
         self.server = server
         self.asked = asked
+        self.limit = limit or server.max_message  # of a message, in bytes
         self.begun = False  # the fields before the first message are sent
         self.ended = False  # the client sends no more
         self.backlog: list[bytes] = []  # what came while no message could be taken
@@ -262,10 +263,18 @@ class Rpc(Stream):
 
     def _announced(self, size: int) -> int:
         """A message begins. Raises when it may not come."""
-        if size > self.server.max_message:
-            limit = self.server.max_message
-            raise TooLarge(f"The message of {size} bytes is over the limit of {limit}.", help="Send fewer rows.")
+        if size > self.limit:
+            raise TooLarge(f"The message of {size} bytes is over the limit of {self.limit}.", help="Send less in one.")
         return size
+
+    def plain(self, body: bytes, flags: int) -> bytes:
+        """A message as it was before it was compressed. Raises InvalidInput or TooLarge."""
+        if not flags & ENCODED:
+            return body
+        found = inflate(body, flags, self.limit + 1)
+        if len(found) > self.limit:
+            raise TooLarge(f"The unpacked message is over {self.limit} bytes.", help="Send less in one.")
+        return found
 
     def _hand_on(self, flag: bytes, body: bytes) -> None:
         flags = self.asked.flags if flag == b"\1" else 0

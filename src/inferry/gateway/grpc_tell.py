@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from inferry.errors import InferryError, InvalidInput, TooLarge
+from inferry.errors import InferryError, InvalidInput
 from inferry.gateway.core import Core
-from inferry.gateway.grpc import ENCODED, OK, PREFIX, Asked, Method, Refused, Rpc, Server, inflate
+from inferry.gateway.grpc import OK, PREFIX, Asked, Method, Refused, Rpc, Server
 from inferry.gateway.http2_output import Sender
 from inferry.types.messages import Messages
 from inferry.types.protobuf import WireError
@@ -47,19 +47,14 @@ class Tell(Rpc):
     __slots__ = ("question",)
 
     def __init__(self, question: Question, server: Server, asked: Asked, connection: Sender, id: int) -> None:
-        Rpc.__init__(self, server, asked, connection, id)
+        Rpc.__init__(self, server, asked, connection, id, MAX_QUESTION)
         self.question = question
-
-    def _announced(self, size: int) -> int:
-        if size > MAX_QUESTION:
-            raise TooLarge(f"The message of {size} bytes is over the limit of {MAX_QUESTION}.")
-        return size
 
     def message(self, body: bytes, flags: int) -> None:
         """Answer it."""
         question = self.question
         try:
-            values = question.read(inflate(body, flags, MAX_QUESTION) if flags & ENCODED else body)
+            values = question.read(self.plain(body, flags))
             told = question.messages.encode(question.response, question.tell(self.asked, values))
         except InferryError as error:
             self.fail(error)
