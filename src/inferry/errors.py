@@ -140,6 +140,14 @@ class HeadersTooLarge(InferryError):
     grpc = 8
 
 
+class Unsupported(InferryError):
+    """Something that a protocol has and we do not."""
+
+    code = "unsupported"
+    status = 501
+    grpc = 12
+
+
 class ModelFailed(InferryError):
     """The model raised, or answered something that cannot be encoded."""
 

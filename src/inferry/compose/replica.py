@@ -24,6 +24,7 @@ from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
 from inferry.policy.batching import read_curve
 from inferry.policy.threads import choose_threads
+from inferry.protocols.grpc_oip import GrpcOipCodec
 from inferry.protocols.oip import OipCodec
 from inferry.protocols.plain import PlainCodec
 from inferry.replica.engine import Engine
@@ -60,6 +61,7 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     codecs: dict[int, Codec] = {
         frames.DOOR_OIP: OipCodec(manifest.signature, borrow=runtime.borrows),
         frames.DOOR_PLAIN: PlainCodec(manifest.signature),
+        frames.DOOR_GRPC: GrpcOipCodec(manifest.signature, borrow=runtime.borrows),
     }
     load_ms = (time.monotonic() - start) * 1000
     status = ReplicaStatus(pid=os.getpid(), spec=task.spec, load_ms=load_ms, sandbox=sandbox)
