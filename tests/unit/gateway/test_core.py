@@ -411,9 +411,41 @@ async def test_keys_are_checked_on_every_request(world):
 
 async def test_an_unknown_endpoint_is_a_404_only_for_who_has_a_key(world):
     world.apply(iris=(revision(),))
-    for name in (b"nope", b"", b"\xff\xfe", b"a" * 64):
+    for name in (b"nope", b"\xff\xfe", b"a" * 64):
         assert await world.submit(name).outcome() == (404, "not_found")
         assert (await world.submit(name, bearer=b"").outcome())[0] == 401
+
+
+async def test_a_request_that_names_no_endpoint_means_the_only_one(world):
+    (limited, limited_bearer), (other, other_bearer) = make_key(endpoints=("iris",)), make_key(endpoints=("x",))
+    keys = (KEY, limited, other)
+    replica = await world.replica("a", hold=True)
+    world.apply(*keys, iris=(revision(replica),))
+    await world.ready()
+    asker = world.submit(b"", bearer=limited_bearer)
+    request = await asked(replica)
+    assert (request.name, request.version) == (b"iris", b"10")
+    await replica.answer(request)
+    assert await asker.outcome() == (200, "a")
+    assert (await world.submit(b"", bearer=other_bearer).outcome())[0] == 403
+    assert (await world.submit(b"", bearer=b"").outcome())[0] == 401
+    for endpoints in ({}, {"iris": (revision(replica),), "other": (revision(replica),)}):
+        world.apply(*keys, **endpoints)
+        asker = world.submit(b"")
+        assert await asker.outcome() == (404, "not_found")
+        assert "/endpoints/NAME/invocations" in asker.error.help
+
+
+async def test_a_request_that_names_no_endpoint_moves_with_its_endpoint(world):
+    first = await world.replica("a", hold=True)
+    world.apply(iris=(revision(first),))
+    await world.ready()
+    asker = world.submit(b"")
+    await asked(first)
+    await first.die()
+    second = await world.replica("b")
+    world.apply(iris=(revision(second),))
+    assert await asker.outcome() == (200, "b")
 
 
 async def test_too_many_requests_are_refused_at_once(world, monkeypatch):
