@@ -7,11 +7,14 @@ may be raced in several calls; the report is made of all that the file holds.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,9 +24,10 @@ from bench.peers import machine, report
 from bench.peers.catalog import VARIANTS
 from bench.peers.environments import CACHE, ROOT, Unavailable, environment
 from bench.peers.inferry_server import InferryServer
-from bench.peers.race import REFERENCE, Plan, race, say
+from bench.peers.race import Plan, race, say
 from bench.peers.scenarios import SCENARIOS, row
 from bench.peers.servers import PeerServer, Server
+from bench.peers.summary import REFERENCE
 
 RESULTS = ROOT / "bench/results/peers.json"
 PAGE = ROOT / "docs/benchmarks.md"
@@ -67,6 +71,14 @@ def installs() -> dict[str, Any]:
     return found
 
 
+def _weigh_inferry() -> None:
+    """The platform runs from the checkout; an installation of its own is made only for its size."""
+    try:
+        environment("inferry")
+    except Unavailable as reason:
+        say(f"Inferry's own installation could not be measured: {reason}")
+
+
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Race the models that were asked for; whatever else the results file held stays in it."""
     plan = Plan(rounds=options.rounds, seconds=options.seconds, starts=3)
@@ -77,26 +89,45 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     folder = CACHE / "run"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    try:
-        environment("inferry")  # for its size only
-    except Unavailable as reason:
-        say(f"Inferry's own installation could not be measured: {reason}")
+    if not options.quick:
+        _weigh_inferry()
     for model in options.models:
-        begun = time.strftime("%Y-%m-%d %H:%M")
+        about = {"begun": time.strftime("%Y-%m-%d %H:%M"), "machine": machine.describe()}
         results = race(model, servers(model, options.only, folder), plan)
-        document["models"][model] = {"begun": begun, "machine": machine.describe(), **asdict(results)}
+        document["models"][model] = {**about, **asdict(results)}
         document["generator"], document["installs"] = generator(), installs()
         options.results.parent.mkdir(parents=True, exist_ok=True)
         options.results.write_text(json.dumps(document, indent=1) + "\n")
     return document
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One race at a time: two would measure each other."""
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit("Another race is running here.") from None
+        yield
+
+
+def _interrupt(*_: object) -> None:
+    """Once: a second Ctrl-C must not keep servers from being stopped."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Measure, print, keep. Ctrl-C and SIGTERM stop every server first."""
     options = arguments()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        document = json.loads(options.results.read_text()) if options.report else measure(options)
+        with _alone():
+            document = json.loads(options.results.read_text()) if options.report else measure(options)
     except KeyboardInterrupt:
         say("interrupted; every server is stopped")
         return 130

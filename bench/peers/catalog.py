@@ -54,7 +54,6 @@ _TRITON_DOORS: Doors = {
     ("image", "binary"): [Door(path=_OIP, form=wire.oip_binary)],
 }
 _BINARY = {"BENCH_BINARY": "1"}
-REFERENCE = "fastapi"
 
 VARIANTS: tuple[Variant, ...] = (
     Variant(
@@ -103,8 +102,8 @@ VARIANTS: tuple[Variant, ...] = (
         doors=_json_doors("/predict", wire.rows, "tiny"),
     ),
     Variant(
-        name="litserve_b", peer="litserve", title="LitServe, batching", start=starts.script("litserve_app"), batch=BATCH,
-        doors=_json_doors("/predict", wire.rows, "mlp"), loud=True,
+        name="litserve_b", peer="litserve", title="LitServe, batching", start=starts.script("litserve_app"),
+        doors=_json_doors("/predict", wire.rows, "mlp"), batch=BATCH, loud=True,
     ),
     Variant(
         name="litserve", peer="litserve", title="LitServe", start=starts.script("litserve_app", _BINARY),

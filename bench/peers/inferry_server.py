@@ -32,7 +32,7 @@ DOORS: dict[tuple[str, str], list[tuple[str, str, Form]]] = {
 class InferryServer:
     """A platform with one endpoint."""
 
-    name, title, loud = "inferry", "Inferry", False
+    name, peer, title, loud = "inferry", "inferry", "Inferry", False
 
     def __init__(self, model: str, row: wire.Row, folder: Path) -> None:
         self._model, self._row = model, row
@@ -89,7 +89,12 @@ class InferryServer:
 
     def grpc_options(self) -> list[str]:
         """The key, and the free dimension that perf_analyzer must fill."""
-        return ["--shape", f"x:{','.join(map(str, (1, *self._row.shape)))}", "-H", f"authorization:Bearer {self.platform.key}"]
+        return [
+            "--shape",
+            f"x:{','.join(map(str, (1, *self._row.shape)))}",
+            "-H",
+            f"authorization:Bearer {self.platform.key}",
+        ]
 
     def stop(self) -> None:
         self.platform.close()

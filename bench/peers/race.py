@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -29,9 +29,9 @@ from bench.peers.inferry_server import InferryServer
 from bench.peers.models import model_file
 from bench.peers.scenarios import SCENARIOS, STARTS, Scenario
 from bench.peers.servers import Server
+from bench.peers.summary import REFERENCE
 from tests.support import processes
 
-REFERENCE = "fastapi"
 WARM_UP = 1.0
 SETTLE_SECONDS = 1.5
 HALF_LOAD = ("tiny", "mlp")
@@ -55,6 +55,7 @@ class Results:
     rounds: int
     seconds: float
     titles: dict[str, str] = field(default_factory=dict)
+    peers: dict[str, str] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
     starts: list[dict[str, Any]] = field(default_factory=list)
     floor: list[dict[str, Any]] = field(default_factory=list)
@@ -72,6 +73,7 @@ def race(model: str, servers: Sequence[Server], plan: Plan) -> Results:
     """Measure one model on all these servers; the reference is the first."""
     results = Results(model=model, rounds=plan.rounds, seconds=plan.seconds)
     results.titles = {server.name: server.title for server in servers}
+    results.peers = {server.name: server.peer for server in servers}
     able = [server for server in servers if _alone(server, plan, results)]
     reference = next((server for server in able if server.name == REFERENCE), None)
     if reference is None:
@@ -119,18 +121,16 @@ def _alone(server: Server, plan: Plan, results: Results) -> bool:
 @contextmanager
 def _running(servers: Sequence[Server], results: Results) -> Iterator[list[Server]]:
     """Those of the servers that started; all are stopped at the end."""
-    up: list[Server] = []
-    try:
+    with ExitStack() as stack:
+        up = []
         for server in servers:
+            stack.callback(server.stop)
             try:
-                up.append(server)
                 server.start()
+                up.append(server)
             except Unavailable as reason:
                 results.failures[server.name] = str(reason)
-        yield [server for server in up if server.name not in results.failures]
-    finally:
-        for server in reversed(up):
-            server.stop()
+        yield up
 
 
 def _agreeing(servers: Sequence[Server], results: Results) -> list[Server]:

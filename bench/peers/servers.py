@@ -36,6 +36,7 @@ class Server(Protocol):
     """What the race needs of a server."""
 
     name: str
+    peer: str
     title: str
     loud: bool
 
@@ -64,7 +65,7 @@ class PeerServer:
     """One variant serving one model."""
 
     def __init__(self, variant: Variant, model: str, row: wire.Row, folder: Path) -> None:
-        self.name, self.title, self.loud = variant.name, variant.title, variant.loud
+        self.name, self.peer, self.title, self.loud = variant.name, variant.peer, variant.title, variant.loud
         self._variant, self._model, self._row = variant, model, row
         self._folder = folder / f"{model}-{variant.name}.d"  # no name of these is the beginning of another
         self._process: subprocess.Popen[bytes] | None = None

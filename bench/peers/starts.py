@@ -73,8 +73,7 @@ def mosec(variables: Mapping[str, str] | None = None) -> Start:
 def bentoml(launch: Launch) -> Command:
     bento = str(launch.environment.folder / "bin/bentoml")
     words = [bento, "serve", "bentoml_app:Model", "--host", "127.0.0.1", "--port", str(launch.port)]
-    quiet = "api_server.logging.access.enabled=false runners.logging.access.enabled=false"
-    return Command(words=words, variables={"BENTOML_DO_NOT_TRACK": "True", "BENTOML_CONFIG_OPTIONS": quiet})
+    return Command(words=words, variables={"BENTOML_DO_NOT_TRACK": "True"})
 
 
 def mlserver(launch: Launch) -> Command:
@@ -98,7 +97,8 @@ def mlflow(launch: Launch) -> Command:
     binaries = launch.environment.folder / "bin"
     words = [str(binaries / "mlflow"), "models", "serve", "-m", str(saved), "-h", "127.0.0.1", "-p", str(launch.port)]
     path = f"{binaries}:{os.environ['PATH']}"  # it looks for uvicorn there
-    return Command(words=[*words, "--env-manager", "local", "--workers", "1"], variables={"PATH": path})
+    variables = {"PATH": path, "UVICORN_ACCESS_LOG": "0"}
+    return Command(words=[*words, "--env-manager", "local", "--workers", "1"], variables=variables)
 
 
 _TRITON = """name: "m"

@@ -6,11 +6,10 @@ import bentoml
 import numpy as np
 from session import BATCH, SHAPE, open_session
 
-
 BATCHING = {"batchable": True, "max_batch_size": BATCH} if BATCH > 1 else {}
 
 
-@bentoml.service(workers=1, traffic={"timeout": 60})
+@bentoml.service(workers=1, traffic={"timeout": 60}, logging={"access": {"enabled": False}})
 class Model:
     """One worker."""
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, create_model
 
 model = joblib.load(os.environ["BENCH_MODEL"])
 app = FastAPI()
-Row = create_model("Row", **{name: (float, ...) for name in model.feature_name_})
+Row = create_model("Row", **dict.fromkeys(model.feature_name_, (float, ...)))
 
 
 class Answer(BaseModel):

@@ -16,14 +16,16 @@ class Onnx(Model):
         self.session = open_session()
         self.ready = True
 
-    def predict(self, payload: InferRequest, headers=None, response_headers=None) -> InferResponse:
+    def predict(self, payload: InferRequest, headers=None, response_headers=None) -> InferResponse:  # noqa: ARG002
+        binary = payload.use_binary_outputs
         y = self.session.run(None, {"x": payload.inputs[0].as_numpy()})[-1]
         output = InferOutput(name="y", shape=list(y.shape), datatype="FP32")
-        output.set_data_from_numpy(y, binary_data=payload.use_binary_outputs)
-        return InferResponse(payload.id or generate_uuid(), self.name, [output], use_binary_outputs=payload.use_binary_outputs)
+        output.set_data_from_numpy(y, binary_data=binary)
+        return InferResponse(payload.id or generate_uuid(), self.name, [output], use_binary_outputs=binary)
 
 
 if __name__ == "__main__":
     server = ModelServer(http_port=int(sys.argv[1]), enable_grpc=False, workers=1, enable_latency_logging=False)
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
+    for name in ("uvicorn.access", "kserve.trace"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     server.start([Onnx("m")])

@@ -11,7 +11,7 @@ from session import BATCH, SHAPE, open_session
 class Model(ls.LitAPI):
     """JSON rows."""
 
-    def setup(self, device):
+    def setup(self, device):  # noqa: ARG002
         self.session = open_session()
 
     def decode_request(self, request):
@@ -42,5 +42,9 @@ if __name__ == "__main__":
     api = kind(max_batch_size=BATCH, batch_timeout=0.002) if BATCH > 1 else kind()
     server = ls.LitServer(api, accelerator="cpu", workers_per_device=1, timeout=60)
     server.run(
-        host="127.0.0.1", port=int(sys.argv[1]), num_api_servers=1, generate_client_file=False, log_level="warning",
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        num_api_servers=1,
+        generate_client_file=False,
+        log_level="warning",
     )

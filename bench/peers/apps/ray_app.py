@@ -9,7 +9,6 @@ from ray import serve
 from session import BATCH, SHAPE, open_session
 from starlette.requests import Request
 
-
 QUIET = {"enable_access_log": False}
 
 

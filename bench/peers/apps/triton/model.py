@@ -8,7 +8,7 @@ from session import open_session
 class TritonPythonModel:
     """The class that Triton looks for."""
 
-    def initialize(self, args):
+    def initialize(self, args):  # noqa: ARG002
         self.session = open_session()
 
     def execute(self, requests):
