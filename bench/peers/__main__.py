@@ -134,7 +134,8 @@ def main() -> int:
     print(report.tables(document))
     if options.publish:
         report.publish(document, PAGE)
-    return 0
+    measured = [sample for results in document["models"].values() for sample in results["samples"]]
+    return 1 if any(sample["errors"] for sample in measured if sample["server"] == "inferry") else 0
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ class Variant:
     doors: Doors
     batch: int = 1
     loud: bool = False
+    grpc: bool = False
 
     def serves(self, model: str) -> bool:
         return any(name == model for name, _ in self.doors)
@@ -76,7 +77,7 @@ VARIANTS: tuple[Variant, ...] = (
             ("image", "binary"): [Door(path="/image", form=wire.raw)],
         },
     ),
-    Variant(name="triton", peer="triton", title="Triton", start=starts.triton, doors=_TRITON_DOORS),
+    Variant(name="triton", peer="triton", title="Triton", start=starts.triton, doors=_TRITON_DOORS, grpc=True),
     Variant(
         name="triton_b", peer="triton", title="Triton, batching", start=starts.triton, batch=BATCH,
         doors={key: doors for key, doors in _TRITON_DOORS.items() if key[0] == "mlp"},

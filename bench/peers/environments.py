@@ -66,7 +66,7 @@ def environment(name: str) -> Environment:
         _uv("pip", "install", "--quiet", "--python", str(folder / "bin/python"), *requirements)
         listed = json.loads(_uv("pip", "list", "--python", str(folder / "bin/python"), "--format", "json"))
         packages = {package["name"].lower(): package["version"] for package in listed}
-        document = {"requirements": requirements, "mb": round(_megabytes(folder), 1), "packages": packages}
+        document = {"requirements": requirements, "mb": round(megabytes(folder), 1), "packages": packages}
         stamp.write_text(json.dumps(document, indent=1) + "\n")
     document = json.loads(stamp.read_text())
     return Environment(folder=folder, mb=document["mb"], packages=document["packages"])
@@ -86,6 +86,6 @@ def _uv(*arguments: str) -> str:
     return done.stdout
 
 
-def _megabytes(folder: Path) -> float:
+def megabytes(folder: Path) -> float:
     """Blocks on disk, as `du` counts them."""
     return sum(path.lstat().st_blocks for path in folder.rglob("*")) * 512 / 1e6

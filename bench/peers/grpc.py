@@ -1,6 +1,6 @@
 """The gRPC doors under load, by `perf_analyzer` (PyPI `perf-analyzer`), Triton's own load generator.
 
-Server -> perf_analyzer with a fixed number of requests in flight -> its CSV -> rate and latencies.
+address -> perf_analyzer with a fixed number of requests in flight -> its CSV -> rate and latencies.
 """
 
 from __future__ import annotations
@@ -9,34 +9,22 @@ import csv
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from bench.peers.environments import Unavailable, environment
 
 CONNECTIONS = 16
 
 
-class GrpcServer(Protocol):
-    """What is asked of a server with a gRPC door."""
-
-    def grpc(self) -> str:
-        """host:port."""
-        ...
-
-    def grpc_options(self) -> list[str]:
-        """perf_analyzer's words for this server: a key, a shape."""
-        ...
-
-
-def analyse(server: GrpcServer, seconds: float) -> dict[str, Any]:
+def analyse(address: str, options: list[str], seconds: float) -> dict[str, Any]:
     """One run. Raises Unavailable with perf_analyzer's own words when it fails."""
     program = environment("perf").folder / "bin/perf_analyzer"
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "table.csv"
         words = [
-            str(program), "-m", "m", "-u", server.grpc(), "-i", "grpc", "--concurrency-range", str(CONNECTIONS),
+            str(program), "-m", "m", "-u", address, "-i", "grpc", "--concurrency-range", str(CONNECTIONS),
             "--measurement-interval", str(round(seconds * 1000)), "--stability-percentage", "50", "--max-trials", "4",
-            "-f", str(table), *server.grpc_options(),
+            "-f", str(table), *options,
         ]  # fmt: skip
         try:
             done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=seconds * 6 + 30)

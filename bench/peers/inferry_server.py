@@ -15,7 +15,7 @@ import httpx
 
 from bench.connection import Post
 from bench.peers import wire
-from bench.peers.environments import Unavailable
+from bench.peers.environments import Unavailable, megabytes
 from bench.peers.models import FOLDER, model_file
 from bench.peers.wire import Form
 from tests.support.platform import START_SECONDS, CommandFailed, Platform
@@ -81,20 +81,22 @@ class InferryServer:
         return found
 
     def grpc(self) -> str:
-        """host:port of the gRPC door; empty when this version of Inferry has none."""
         ready = self.platform.home.with_name(self.platform.home.name + ".ready")
         with contextlib.suppress(OSError, ValueError):
             return str(json.loads(ready.read_text()).get("grpc", "")).removeprefix("http://").removeprefix("grpc://")
         return ""
 
     def grpc_options(self) -> list[str]:
-        """The key, and the free dimension that perf_analyzer must fill."""
         return [
             "--shape",
             f"x:{','.join(map(str, (1, *self._row.shape)))}",
             "-H",
             f"authorization:Bearer {self.platform.key}",
         ]
+
+    def extra_mb(self) -> float:
+        """The model's own environment, when the platform's packages do not serve it."""
+        return megabytes(self.platform.home / "envs")
 
     def stop(self) -> None:
         self.platform.close()

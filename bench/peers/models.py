@@ -1,4 +1,4 @@
-"""The models of the race, made once into .bench/models with fixed seeds: `python -m bench.peers.models`.
+"""The models of the race, made once into .bench/models with fixed seeds.
 
 tiny: logistic regression on four numbers; mlp: 512-1024-1024-10 with ReLU; image: a MobileNet-v2-like
 network with random weights, about 4 ms on one thread; table: gradient boosted trees (LightGBM) on the
@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def model_file(name: str) -> Path:
         if name == "table":  # in the environment that serves it
             command = [str(environment("table").python), "-c", TRAIN_TABLE, str(FOLDER)]
         else:  # in a process of its own: whoever measures maps no framework
-            command = [sys.executable, "-m", "bench.peers.models", name]
+            command = [sys.executable, "-m", "bench.peers.models", name, str(path)]
         subprocess.run(command, check=True)
     return path
 
@@ -117,7 +118,7 @@ class _Graph:
 
 def _mlp(path: Path) -> None:
     graph = _Graph()
-    for number, (into, out) in enumerate(zip(MLP, MLP[1:], strict=False)):
+    for number, (into, out) in enumerate(pairwise(MLP)):
         if number:
             graph.add("Relu")
         graph.add("Gemm", graph.weight((into, out), into))
@@ -148,4 +149,4 @@ def _image(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"tiny": _tiny, "mlp": _mlp, "image": _image}[sys.argv[1]](FOLDER / FILES[sys.argv[1]])
+    {"tiny": _tiny, "mlp": _mlp, "image": _image}[sys.argv[1]](Path(sys.argv[2]))

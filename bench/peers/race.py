@@ -25,7 +25,6 @@ from bench.load import Load, run
 from bench.openloop import run_open
 from bench.peers import grpc, wire
 from bench.peers.environments import Unavailable
-from bench.peers.inferry_server import InferryServer
 from bench.peers.models import model_file
 from bench.peers.scenarios import SCENARIOS, STARTS, Scenario
 from bench.peers.servers import Server
@@ -36,6 +35,7 @@ WARM_UP = 1.0
 SETTLE_SECONDS = 1.5
 HALF_LOAD = ("tiny", "mlp")
 FLOOR = ("image",)
+GRPC = "tiny"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,8 @@ def _alone(server: Server, plan: Plan, results: Results) -> bool:
                 run(posts[0][1], connections, WARM_UP)
                 loaded = processes.pss_mb(server.pids())
                 record = {"seconds": round(seconds, 3), "idle_mb": round(idle, 1), "loaded_mb": round(loaded, 1)}
-                results.starts.append({"server": server.name, **record, "processes": len(server.pids())})
+                disk = {"processes": len(server.pids()), "extra_mb": round(server.extra_mb(), 1)}
+                results.starts.append({"server": server.name, **record, **disk})
                 say(f"{results.model}: {server.name} alone: {record}")
             finally:
                 server.stop()
@@ -213,21 +214,18 @@ def _half_load(servers: Sequence[Server], plan: Plan, results: Results) -> None:
 
 def _grpc(servers: Sequence[Server], plan: Plan, results: Results) -> None:
     """The gRPC doors of Triton and Inferry, by perf_analyzer."""
-    if results.model != "tiny":
+    if results.model != GRPC:
         return
-    doors = {}
-    for server in servers:
-        if server.name == "triton" or isinstance(server, InferryServer):
-            if server.grpc():  # ours says where in its ready file
-                doors[server.name] = server
-            else:
-                results.failures[f"{server.name} (gRPC)"] = "its ready file names no gRPC address"
+    doors = [server for server in servers if server.grpc()]
+    if "inferry" not in {server.name for server in doors}:
+        results.failures["inferry (gRPC)"] = "its ready file names no gRPC address"
     for turn in range(plan.rounds):
-        for name, server in doors.items():
+        for server in doors:
             try:
-                figures = grpc.analyse(server, plan.seconds)
-                results.grpc.append({"round": turn, "server": name, **figures})
-                say(f"tiny gRPC c={grpc.CONNECTIONS}: {name} {figures['rate']:,.0f}/s p99 {figures['p99']:.2f} ms")
+                figures = grpc.analyse(server.grpc(), server.grpc_options(), plan.seconds)
             except Unavailable as reason:
-                results.failures[f"{name} (gRPC)"] = str(reason)
-                say(f"gRPC {name}: {reason}")
+                results.failures[f"{server.name} (gRPC)"] = str(reason)
+                say(f"{results.model} gRPC: {server.name}: {reason}")
+                continue
+            results.grpc.append({"round": turn, "server": server.name, **figures})
+            say(f"{results.model} gRPC: {server.name} {figures['rate']:,.0f}/s p99 {figures['p99']:.2f} ms")

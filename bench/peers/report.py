@@ -174,7 +174,7 @@ def _starts(document: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) ->
             if alone is None or (results["titles"][server], results["model"]) in seen:
                 continue
             seen.add((results["titles"][server], results["model"]))
-            size = f"{installed['mb']:,.0f}" if installed else "?"
+            size = f"{installed['mb'] + alone.extra_mb:,.0f}" if installed else "?"
             rows.append(
                 f"| {MODELS[results['model']][0]} | {_name(results, server, '')} | {size} | {alone.seconds:.2f} "
                 f"| {alone.idle_mb:.0f} | {alone.loaded_mb:.0f} |"
@@ -183,7 +183,7 @@ def _starts(document: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) ->
         "### Start, memory, size",
         "",
         "Each server alone, from its start to its first answer; memory is the proportional set size of all its",
-        "processes; size is its environment on disk with all packages.",
+        "processes; size is its environment on disk with all packages, for Inferry with that of the model.",
         "",
         "| model | server | installed MB | cold start s | idle MB | under load MB |",
         "|---|---|--:|--:|--:|--:|",

@@ -56,6 +56,18 @@ class Server(Protocol):
         """The requests that it takes in an encoding, each with the name of its door."""
         ...
 
+    def grpc(self) -> str:
+        """host:port of its gRPC door; empty when it has none."""
+        ...
+
+    def grpc_options(self) -> list[str]:
+        """perf_analyzer's words for that door: a key, a shape."""
+        ...
+
+    def extra_mb(self) -> float:
+        """What the model alone added to the installation on disk."""
+        ...
+
     def stop(self) -> None:
         """End it and all that it started."""
         ...
@@ -134,12 +146,13 @@ class PeerServer:
         return [(door.name, self._post(door)) for door in doors]
 
     def grpc(self) -> str:
-        """The address of the gRPC door, for those peers that have one."""
-        return f"127.0.0.1:{self._grpc_port}"
+        return f"127.0.0.1:{self._grpc_port}" if self._variant.grpc else ""
 
     def grpc_options(self) -> list[str]:
-        """perf_analyzer needs to be told nothing more."""
         return []
+
+    def extra_mb(self) -> float:
+        return 0.0
 
     def _post(self, door: Door) -> Post:
         body, headers = door.form(self._row)

@@ -38,6 +38,7 @@ class Start:
     seconds: float
     idle_mb: float
     loaded_mb: float
+    extra_mb: float
 
 
 def lines(samples: Sequence[Sample], encoding: str, connections: int) -> list[Line]:
@@ -71,6 +72,7 @@ def starts(records: Sequence[Sample], server: str) -> Start | None:
         seconds=median(record["seconds"] for record in mine),
         idle_mb=median(record["idle_mb"] for record in mine),
         loaded_mb=median(record["loaded_mb"] for record in mine),
+        extra_mb=median(record["extra_mb"] for record in mine),
     )
 
 

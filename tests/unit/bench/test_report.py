@@ -28,7 +28,10 @@ RESULTS = {
     "titles": {"fastapi": "FastAPI", "inferry": "Inferry", "ray": "Ray Serve", "mosec": "Mosec"},
     "peers": {"fastapi": "fastapi", "inferry": "inferry", "ray": "ray", "mosec": "mosec"},
     "samples": ROUNDS,
-    "starts": [{"server": "inferry", "seconds": s, "idle_mb": 100.0, "loaded_mb": 120.0} for s in (0.5, 0.7, 0.6)],
+    "starts": [
+        {"server": "inferry", "seconds": s, "idle_mb": 100.0, "loaded_mb": 120.0, "extra_mb": 0.0}
+        for s in (0.5, 0.7, 0.6)
+    ],
     "floor": [],
     "half_load": [{"server": "inferry", "door": "plain", "rate": 250.0, "p50": 0.5, "p99": 1.25, "errors": 0}],
     "grpc": [],
