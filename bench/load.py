@@ -66,7 +66,8 @@ def _wrk(post: Post, connections: int, seconds: float) -> Load:
         script, body = Path(folder) / "post.lua", Path(folder) / "body"
         body.write_bytes(post.body)
         script.write_text(_SCRIPT % (json.dumps(str(body)), headers))
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script), post.url]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
+        command += ["-s", str(script), post.url]
         return read_wrk(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 

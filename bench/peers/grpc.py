@@ -23,7 +23,7 @@ def analyse(address: str, options: list[str], seconds: float) -> dict[str, Any]:
         table = Path(folder) / "table.csv"
         words = [
             str(program), "-m", "m", "-u", address, "-i", "grpc", "--concurrency-range", str(CONNECTIONS),
-            "--measurement-interval", str(round(seconds * 1000)), "--stability-percentage", "50", "--max-trials", "4",
+            "--measurement-interval", str(round(seconds * 1000)), "--stability-percentage", "1000", "--max-trials", "4",
             "-f", str(table), *options,
         ]  # fmt: skip
         try:

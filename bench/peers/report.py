@@ -73,6 +73,11 @@ def _load(encoding: str, connections: int) -> str:
     return f"{'JSON' if encoding == 'json' else 'Binary'}, {connections} connection{'s' * (connections > 1)}"
 
 
+def _ms(value: float) -> str:
+    """A latency; none when nothing was answered in time."""
+    return f"{value:,.2f}" if value else "-"
+
+
 def _name(results: Mapping[str, Any], server: str, door: str) -> str:
     name = results["titles"][server] + (f" ({door})" if door else "")
     return f"**{name}**" if server == "inferry" else name
@@ -111,7 +116,7 @@ def _model(results: Mapping[str, Any], charts: str) -> list[str]:
         ]
         parts += [
             f"| {_name(results, line.server, line.door)} | {line.rate:,.0f} | {line.low:,.0f}-{line.high:,.0f} "
-            f"| {line.ratio:.2f}x | {line.p50:.2f} | {line.p99:.2f} | {line.cpu_us:,.0f} | {line.errors} |"
+            f"| {line.ratio:.2f}x | {_ms(line.p50)} | {_ms(line.p99)} | {line.cpu_us:,.0f} | {line.errors} |"
             for line in summary.lines(results["samples"], encoding, connections)
         ]
         parts.append("")
