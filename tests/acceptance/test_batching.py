@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
