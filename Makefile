@@ -1,5 +1,5 @@
-# The six verbs. The environment in .venv is made, and made again when pyproject.toml changes, by whichever comes first.
-.PHONY: setup demo test bench lint docs
+# The seven verbs. The environment in .venv is made, and made again when pyproject.toml changes, by whichever comes first.
+.PHONY: setup demo test bench bench-peers lint docs
 PYTHON := .venv/bin/python
 
 setup: .venv/.ready
@@ -16,6 +16,10 @@ test: lint  ## everything that must hold
 
 bench: setup  ## the speed and memory figures of docs/benchmarks.md
 	@$(PYTHON) -m bench.first_look
+
+bench-peers: setup  ## the race against other model servers in docs/benchmarks.md (about an hour)
+	@command -v wrk >/dev/null || tools/install-wrk
+	@$(PYTHON) -m bench.peers --publish
 
 lint: setup  ## style, types and import contracts
 	@$(PYTHON) -m ruff check .

@@ -56,7 +56,7 @@ class Demo:
     def platform(self) -> Iterator[dict[str, str]]:
         """`inferry up` on free ports; stopped as Ctrl-C would stop it."""
         ready, log = self.home.with_name("ready.json"), self.home.with_name("up.log")
-        command = [INFERRY, "up", "--port", "0", "--control-port", "0", "--ready-file", str(ready)]
+        command = [INFERRY, "up", "--port", "0", "--grpc-port", "0", "--control-port", "0", "--ready-file", str(ready)]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 command, env=self.env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True

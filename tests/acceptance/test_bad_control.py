@@ -229,7 +229,7 @@ def test_bytes_that_are_no_http_do_not_trouble_control(target: Target, wire: byt
 def up(home: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """`inferry up` that is expected to end by itself."""
     return subprocess.run(
-        [*inferry_command(), "up", "--port", "0", "--control-port", "0", *arguments],
+        [*inferry_command(), "up", "--port", "0", "--grpc-port", "0", "--control-port", "0", *arguments],
         env={**os.environ, "INFERRY_HOME": str(home), **options}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
@@ -251,7 +251,7 @@ def leftovers(home: Path) -> list[Any]:
     return [*running, *(path for path in (home / "run", home / "addresses.json") if os.path.lexists(path))]
 
 
-@pytest.mark.parametrize("which", ["--port", "--control-port"])
+@pytest.mark.parametrize("which", ["--port", "--grpc-port", "--control-port"])
 def test_a_port_that_is_taken_ends_the_start_with_a_sentence(tmp_path: Path, which: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

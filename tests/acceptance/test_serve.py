@@ -24,7 +24,7 @@ class Served:
         ready.unlink(missing_ok=True)
         self.env = {**os.environ, "INFERRY_HOME": str(home)}
         self.process = subprocess.Popen(
-            [*inferry_command(), "serve", str(path), "--port", "0", "--ready-file", str(ready), *arguments],
+            [*inferry_command(), "serve", str(path), "--port", "0", "--grpc-port", "0", "--ready-file", str(ready), *arguments],
             env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         processes.wait_until(lambda: ready.exists() or self.process.poll() is not None, 60, "serve is ready")
@@ -100,7 +100,7 @@ def test_a_key_of_ones_own_is_taken(serve, platform, tmp_path: Path) -> None:
 def test_what_cannot_be_served_is_refused_with_a_sentence(tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "model.bin").write_bytes(b"no model at all")
     done = subprocess.run(
-        [*inferry_command(), "serve", *arguments, "--port", "0"],
+        [*inferry_command(), "serve", *arguments, "--port", "0", "--grpc-port", "0"],
         cwd=tmp_path, env={**os.environ, "INFERRY_HOME": str(tmp_path / "home")},
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
     )  # fmt: skip

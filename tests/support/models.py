@@ -90,3 +90,21 @@ def jobs(into: Path) -> Path:
     joblib.dump(make_pipeline(columns, LogisticRegression()).fit(rows, ["no", "yes", "no", "yes", "yes", "no"]), file)
     rows.to_csv(file.with_suffix(".csv"), index=False)
     return file
+
+
+def doubler(into: Path) -> Path:
+    """An ONNX model that doubles a matrix of any size."""
+    from onnx import TensorProto, helper
+
+    shape = ["rows", "columns"]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "x"], ["y"])],
+        "doubler",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    into.mkdir(parents=True, exist_ok=True)
+    file = into / "doubler.onnx"
+    file.write_bytes(model.SerializeToString())
+    return file

@@ -53,14 +53,14 @@ class Platform:
         self.env = {**clean, "INFERRY_HOME": str(home), **(env or {})}
         self.process: subprocess.Popen[bytes] | None = None
         self.log = home.with_name(home.name + ".log")
-        self.http = self.control = self.key = ""
+        self.http = self.grpc = self.control = self.key = ""
         self.sockets = home / "run"
 
     def start(self) -> Platform:
         """Start and wait until the ready file is there."""
         ready = self.home.with_name(self.home.name + ".ready")
         ready.unlink(missing_ok=True)
-        ports = ["--port", "0", "--control-port", "0", "--ready-file", str(ready)]
+        ports = ["--port", "0", "--grpc-port", "0", "--control-port", "0", "--ready-file", str(ready)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*inferry_command(), "up", *ports, *self.arguments],
@@ -72,7 +72,7 @@ class Platform:
                 raise AssertionError(f"inferry up is not ready (exit {self.process.poll()}):\n{self.output()}")
             time.sleep(0.02)
         addresses = json.loads(ready.read_text())
-        self.http, self.control = addresses["http"], addresses["control"]
+        self.http, self.grpc, self.control = addresses["http"], addresses["grpc"], addresses["control"]
         self.key = (self.home / "admin.key").read_text().strip()
         self.sockets = (self.home / "run").resolve()
         return self

@@ -15,6 +15,7 @@ from inferry.cli.shared import App, pass_app
 @click.option("--sample", metavar="FILE", type=click.Path(path_type=Path), help="Example input, CSV or JSON.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: any.")
+@click.option("--grpc-port", default=8001, show_default=True, type=click.IntRange(0, 65535), help="gRPC; 0: any.")
 @click.option("--key", metavar="KEY", help="The key that callers show.  [INFERRY_API_KEY, else this machine's]")
 @click.option(
     "--ready-file", metavar="PATH", type=click.Path(path_type=Path), help="Written, once ready, with the address."
@@ -29,6 +30,7 @@ def command(
     sample: Path | None,
     host: str,
     port: int,
+    grpc_port: int,
     key: str | None,
     ready_file: Path | None,
 ) -> None:
@@ -45,4 +47,4 @@ def command(
     from inferry.compose.serve import run
 
     settings = App(None, key or app.key, app.home).settings()
-    ctx.exit(run(path, name, sample, host, port, settings.key or None, ready_file, settings.home))
+    ctx.exit(run(path, name, sample, host, port, grpc_port, settings.key or None, ready_file, settings.home))

@@ -14,6 +14,9 @@ from inferry.cli.shared import App, json_option, pass_app
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Predictions; 0: any.")
 @click.option(
+    "--grpc-port", default=8001, show_default=True, type=click.IntRange(0, 65535), help="Predictions by gRPC; 0: any."
+)
+@click.option(
     "--control-port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Control API; 0: any."
 )
 @click.option(
@@ -28,6 +31,7 @@ def command(
     home: Path | None,
     host: str,
     port: int,
+    grpc_port: int,
     control_port: int,
     ready_file: Path | None,
     as_json: bool,
@@ -40,9 +44,9 @@ def command(
     \b
     Examples:
       inferry up
-      inferry up --port 0 --control-port 0 --ready-file ready.json
+      inferry up --port 0 --grpc-port 0 --control-port 0 --ready-file ready.json
     """  # noqa: D301
     from inferry.compose.up import run
 
     folder = App(app.url, app.key, home or app.home).settings().home
-    ctx.exit(run(folder, host, port, control_port, ready_file, as_json))
+    ctx.exit(run(folder, host, port, grpc_port, control_port, ready_file, as_json))

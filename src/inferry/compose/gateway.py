@@ -8,17 +8,20 @@ import os
 import socket
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import uvicorn
-
-from inferry.compose.process import announce, http_server, on_lifeline, run
+from inferry import protos
+from inferry.compose.process import HttpServer, announce, http_server, on_lifeline, run
 from inferry.compose.settings import GatewaySettings, Layout
 from inferry.gateway.admin import Admin
 from inferry.gateway.app import App
 from inferry.gateway.catalogue import Pages
 from inferry.gateway.core import Core
+from inferry.gateway.grpc import Server
+from inferry.gateway.grpc_methods import make_methods
 from inferry.gateway.head import Heads
 from inferry.gateway.http import Services, protocol_class
+from inferry.gateway.http2 import Connection
 from inferry.protocols import forms, metadata, openapi, pages
 from inferry.security.files import read_private
 from inferry.security.keys import KeyRing
@@ -26,6 +29,8 @@ from inferry.telemetry.metrics import Metrics
 from inferry.types import frames
 from inferry.types.routing import EndpointRoute, RevisionRoute
 from inferry.version import __version__
+
+DESCRIPTORS = Path(protos.__file__).with_name("descriptors.binpb")
 
 FORMS = {
     frames.DOOR_OIP: forms.oip_error,
@@ -75,12 +80,15 @@ async def serve(settings: GatewaySettings) -> None:
     admin = Admin(layout.gateway_socket, layout.table)
     core = Core(loop, lambda table: KeyRing(table.keys, pepper), Metrics(), admin.stuck)
     services = Services(core, heads, FORMS, settings.head_timeout_s, settings.body_timeout_s)
-    server = make_server(App(core, heads, make_pages(), FORMS), services, settings.drain_s)
+    shown = make_pages()
+    server = make_server(App(core, heads, shown, FORMS), services, settings.drain_s)
+    grpc = make_grpc(core, shown, settings)
     on_lifeline(loop, settings.lifeline, lambda: os._exit(0))
     await admin.start(core)
+    await add_grpc(server, grpc, socket.socket(fileno=settings.grpc))
     listener = socket.socket(fileno=settings.listener)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
-    sweeping = asyncio.create_task(sweep(services, core, settings.idle_timeout_s))
+    sweeping = asyncio.create_task(sweep(services, grpc, settings.idle_timeout_s))
     gc.collect()
     gc.freeze()  # what is there now stays: the collector need not look at it again and again
     loop.call_soon(announce, settings.ready)
@@ -88,17 +96,32 @@ async def serve(settings: GatewaySettings) -> None:
     sweeping.cancel()
 
 
-def make_server(app: App, services: Services, drain_s: float) -> uvicorn.Server:
+def make_server(app: App, services: Services, drain_s: float) -> HttpServer:
     """A uvicorn server whose connections are ours."""
     return http_server(app, http=protocol_class(services), keep_alive_s=75, drain_s=drain_s)
 
 
-async def sweep(services: Services, core: Core, seconds: float) -> None:
+def make_grpc(core: Core, pages: Pages, limits: GatewaySettings) -> Server:
+    """What all gRPC connections share."""
+    methods = make_methods(core, pages, DESCRIPTORS.read_bytes)
+    return Server(core, methods, limits.max_body, limits.head_timeout_s, limits.body_timeout_s)
+
+
+async def add_grpc(server: HttpServer, grpc: Server, listener: socket.socket) -> None:
+    """Serve gRPC on its own port; the server drains its connections along with the rest."""
+    loop = asyncio.get_running_loop()
+    registry: set[Any] = server.server_state.connections
+    server.others = [await loop.create_server(lambda: Connection(loop, grpc, registry), sock=listener)]
+
+
+async def sweep(services: Services, grpc: Server, seconds: float) -> None:
     """Hang up on connections that do nothing, and let go of memory that lies idle."""
     while True:
         await asyncio.sleep(seconds)
-        core.trim()
-        for connection in list(services.connections):
+        services.core.trim()
+        for http in list(services.connections):
+            http.sweep()
+        for connection in list(grpc.connections):
             connection.sweep()
 
 

@@ -7,8 +7,9 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -36,10 +37,21 @@ def configure_logging(path: Path) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+class HttpServer(uvicorn.Server):
+    """A uvicorn server that closes `others`, which listen elsewhere, along with its own listeners."""
+
+    others: Sequence[asyncio.Server] = ()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets=sockets)
+        self.servers += self.others
+
+
 def http_server(
     app: Any, *, http: Literal["httptools"] | type[asyncio.Protocol], keep_alive_s: float, drain_s: float
-) -> uvicorn.Server:
-    """A uvicorn server for one of our processes, which make their own loop and log."""
+) -> HttpServer:
+    """A server for one of our processes, which make their own loop and log."""
     config = uvicorn.Config(
         app,
         http=http,
@@ -54,7 +66,7 @@ def http_server(
         timeout_keep_alive=int(keep_alive_s),
         timeout_graceful_shutdown=int(drain_s),
     )
-    return uvicorn.Server(config)
+    return HttpServer(config)
 
 
 def on_lifeline(loop: asyncio.AbstractEventLoop, descriptor: int, action: Callable[[], None]) -> None:

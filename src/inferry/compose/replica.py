@@ -24,6 +24,7 @@ from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
 from inferry.policy.batching import read_curve
 from inferry.policy.threads import choose_threads
+from inferry.protocols.grpc_oip import GrpcOipCodec
 from inferry.protocols.mlflow import MlflowCodec
 from inferry.protocols.mlflow_csv import CsvCodec
 from inferry.protocols.oip import OipCodec
@@ -65,6 +66,7 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     codecs: dict[int, Codec] = {
         frames.DOOR_OIP: OipCodec(signature, borrow=runtime.borrows),
         frames.DOOR_PLAIN: PlainCodec(signature),
+        frames.DOOR_GRPC: GrpcOipCodec(signature, borrow=runtime.borrows),
         frames.DOOR_PREDICT: PredictCodec(signature),
         frames.DOOR_CLASSIFY: ExamplesCodec(signature, CLASSIFY),
         frames.DOOR_REGRESS: ExamplesCodec(signature, REGRESS),

@@ -29,9 +29,9 @@ from inferry.bundles.detect import detect
 from inferry.bundles.pack import verify
 from inferry.bundles.verdict import read_result
 from inferry.compose.control import BOOT
-from inferry.compose.gateway import FORMS, make_pages, make_server
+from inferry.compose.gateway import FORMS, add_grpc, make_grpc, make_pages, make_server
 from inferry.compose.settings import MAX_BODY, GatewaySettings, Layout
-from inferry.compose.up import bind, url_of
+from inferry.compose.up import bind, target_of, url_of
 from inferry.control.build import Builder
 from inferry.control.fleet import Fleet
 from inferry.control.reconciler import Desired, Live, Reconciler
@@ -74,6 +74,7 @@ class Request:
     sample: Path | None
     host: str
     port: int
+    grpc_port: int
     key: str | None
     ready_file: Path | None
     home: Path
@@ -150,6 +151,7 @@ async def serve(request: Request, base: Path, lifeline: int) -> None:
     layout = Layout(base, base)
     pepper = secrets.token_bytes(32)
     listener = bind(request.host, request.port, "inference")
+    grpc_listener = bind(request.host, request.grpc_port, "gRPC")
     for folder in (layout.logs, layout.staging):
         private_dir(folder)
     environments = Environments(
@@ -173,21 +175,23 @@ async def serve(request: Request, base: Path, lifeline: int) -> None:
     await fleet.start(live.version, request.name, live.revision.config)
     await reconciler.refresh()
     running = asyncio.create_task(reconciler.run())
-    limits = GatewaySettings(home="", run="", listener=0, lifeline=0, ready=0)
+    limits = GatewaySettings(home="", run="", listener=0, grpc=0, lifeline=0, ready=0)
     services = Services(core, heads, FORMS, limits.head_timeout_s, limits.body_timeout_s)
-    server = make_server(App(core, heads, make_pages(), FORMS), services, limits.drain_s)
-    url = url_of(listener)
-    facts = {"http": url, "endpoint": request.name, "key": text, "pid": os.getpid()}
+    pages = make_pages()
+    server = make_server(App(core, heads, pages, FORMS), services, limits.drain_s)
+    await add_grpc(server, make_grpc(core, pages, limits), grpc_listener)
+    url, target = url_of(listener), target_of(grpc_listener)
+    facts = {"http": url, "grpc": target, "endpoint": request.name, "key": text, "pid": os.getpid()}
     if request.ready_file is not None:
         write_private(request.ready_file, msgspec.json.encode(facts))
-    print(f"Serving {request.name} at {url}/predict/{request.name}\nKey: {text}", flush=True)
+    print(f"Serving {request.name} at {url}/predict/{request.name}\ngRPC: {target}\nKey: {text}", flush=True)
     await server.serve(sockets=[listener])
     running.cancel()
     await backend.close()
 
 
 def run(
-    path: Path, name: str | None, sample: Path | None, host: str, port: int, key: str | None,
+    path: Path, name: str | None, sample: Path | None, host: str, port: int, grpc_port: int, key: str | None,
     ready_file: Path | None, home: Path,
 ) -> int:  # fmt: skip
     """Serve one model until stopped."""
@@ -200,7 +204,15 @@ def run(
     lifeline, hold = os.pipe()
     os.set_inheritable(hold, False)
     request = Request(
-        path=path, name=chosen, sample=sample, host=host, port=port, key=key, ready_file=ready_file, home=home
+        path=path,
+        name=chosen,
+        sample=sample,
+        host=host,
+        port=port,
+        grpc_port=grpc_port,
+        key=key,
+        ready_file=ready_file,
+        home=home,
     )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

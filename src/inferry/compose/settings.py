@@ -45,11 +45,12 @@ class Layout:
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateway process. `listener`, `lifeline` and `ready` are inherited descriptors."""
+    """The gateway process. `listener`, `grpc`, `lifeline` and `ready` are inherited descriptors."""
 
     home: str
     run: str
     listener: int
+    grpc: int
     lifeline: int
     ready: int
     max_body: int = MAX_BODY

@@ -55,7 +55,7 @@ class Child:
     name: str
     module: str
     settings: dict[str, Any]
-    listener: socket.socket
+    listeners: dict[str, socket.socket]
     process: subprocess.Popen[bytes] | None = None
     deaths: int = 0
     started: float = 0.0
@@ -86,6 +86,11 @@ def url_of(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def target_of(sock: socket.socket) -> str:
+    """The address of a listener as gRPC clients take it."""
+    return url_of(sock).removeprefix("http://")
+
+
 def make_run(home: Path) -> Path:
     """A fresh private folder for sockets, in the temporary directory (socket paths must be short)."""
     last = home / "run"
@@ -101,7 +106,7 @@ def make_run(home: Path) -> Path:
 class Supervisor:
     """The platform on one machine."""
 
-    def __init__(self, home: Path, host: str, port: int, control_port: int) -> None:
+    def __init__(self, home: Path, host: str, port: int, grpc_port: int, control_port: int) -> None:
         if host not in LOOPBACK:
             raise InvalidInput(
                 f"Listening on {host} without TLS would send keys in the clear.",
@@ -113,6 +118,7 @@ class Supervisor:
         self.lock = lock(home / "lock")
         try:
             http = bind(host, port, "inference")
+            grpc = bind(host, grpc_port, "gRPC")
             control = bind(host, control_port, "control")
         except InferryError:
             self.lock.close()
@@ -124,13 +130,15 @@ class Supervisor:
             write_private(self.layout.pepper, secrets.token_bytes(32))
         self.lifeline, self.hold = os.pipe()
         os.set_inheritable(self.hold, False)
-        self.http, self.control = url_of(http), url_of(control)
+        self.http, self.grpc, self.control = url_of(http), target_of(grpc), url_of(control)
         variables = {k: v for k, v in os.environ.items() if carried(k)}
         shared = {"home": str(home), "run": str(self.layout.run), "lifeline": self.lifeline}
         of_control = {"http": self.http, "variables": variables}
         self.children = [
-            Child("gateway", "inferry.compose.gateway", {**shared, **gateway_limits}, http),
-            Child("control", "inferry.compose.control", {**shared, **of_control, **control_limits}, control),
+            Child("gateway", "inferry.compose.gateway", {**shared, **gateway_limits}, {"listener": http, "grpc": grpc}),
+            Child(
+                "control", "inferry.compose.control", {**shared, **of_control, **control_limits}, {"listener": control}
+            ),
         ]
         self.stopping = False
 
@@ -143,7 +151,7 @@ class Supervisor:
         deadline = time.monotonic() + START_S
         for child, pipe in zip(self.children, pipes, strict=True):
             self._await_ready(child, pipe, deadline)
-        self.addresses = {"http": self.http, "control": self.control, "pid": os.getpid()}
+        self.addresses = {"http": self.http, "grpc": self.grpc, "control": self.control, "pid": os.getpid()}
         write_private(self.layout.addresses, json.dumps(self.addresses).encode())
 
     def run(self) -> int:
@@ -180,7 +188,8 @@ class Supervisor:
         """Start a child; returns the pipe on which it says that it is ready."""
         ready, tell = os.pipe()
         kind = GatewaySettings if child.name == "gateway" else ControlSettings
-        settings = msgspec.convert({**child.settings, "listener": child.listener.fileno(), "ready": tell}, kind)
+        listeners = {name: sock.fileno() for name, sock in child.listeners.items()}
+        settings = msgspec.convert({**child.settings, **listeners, "ready": tell}, kind)
         log = os.open(self.layout.logs / f"{child.name}.out", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         child.started = time.monotonic()
         child.process = subprocess.Popen(
@@ -188,7 +197,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=(child.listener.fileno(), self.lifeline, tell),
+            pass_fds=(*listeners.values(), self.lifeline, tell),
         )
         os.close(tell)
         os.close(log)
@@ -280,10 +289,12 @@ def descendants(*, direct: bool = False) -> set[int]:
     return found
 
 
-def run(home: Path, host: str, port: int, control_port: int, ready_file: Path | None, json_output: bool) -> int:
+def run(
+    home: Path, host: str, port: int, grpc_port: int, control_port: int, ready_file: Path | None, json_output: bool
+) -> int:
     """Start the platform and stay until it is stopped."""
     os.umask(0o077)
-    supervisor = Supervisor(home, host, port, control_port)
+    supervisor = Supervisor(home, host, port, grpc_port, control_port)
     supervisor.start()
     if supervisor.stopping:
         return supervisor.stop()
@@ -292,6 +303,7 @@ def run(home: Path, host: str, port: int, control_port: int, ready_file: Path | 
     if json_output:
         print(json.dumps(supervisor.addresses), flush=True)
     else:
-        print(f"Inferry is up.\n  inference  {supervisor.http}\n  control    {supervisor.control}", flush=True)
+        print(f"Inferry is up.\n  inference  {supervisor.http}\n  gRPC       {supervisor.grpc}", flush=True)
+        print(f"  control    {supervisor.control}", flush=True)
         print(f"  key        {supervisor.layout.admin_key}\nStop it with Ctrl-C.", flush=True)
     return supervisor.run()

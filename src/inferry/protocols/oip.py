@@ -22,13 +22,13 @@ import struct
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from inferry.errors import InferryError, InvalidInput, ModelFailed
+from inferry.errors import InferryError, InvalidInput
 from inferry.interfaces.codec import Call, Encoded
 from inferry.protocols import answers, tensors
-from inferry.protocols.cells import check_known, flatten, list_names, locate, pack, parse, read_cells, unknown_name
+from inferry.protocols.cells import flatten, locate, pack, parse, read_cells
 from inferry.protocols.forms import oip_error
+from inferry.protocols.named import NamedTensors
 from inferry.protocols.tensors import FLOATS, Array
 from inferry.types.frames import CONTENT_BINARY, CONTENT_JSON, Request
 from inferry.types.signature import Signature, TensorSpec
@@ -92,13 +92,9 @@ class OipCodec:
     """
 
     def __init__(self, signature: Signature, *, borrow: bool = False) -> None:
-        self._signature = signature
+        self._tensors = NamedTensors(signature)
         self._borrow = borrow
-        self._open = signature.kind == "open"
-        self._table = signature.kind == "table"
-        self._inputs = {spec.name: spec for spec in signature.inputs}
-        self._outputs = {spec.name: spec for spec in signature.outputs}
-        self._what = {name: f"Input {name!r}" for name in self._inputs}
+        self._what = {spec.name: f"Input {spec.name!r}" for spec in signature.inputs}
         self._decoder = msgspec.json.Decoder(_Body)
         self._numbers = msgspec.json.Decoder(_NumbersBody)
         # Flat lists of numbers are read straight into floats, as long as that is what clients send.
@@ -126,7 +122,7 @@ class OipCodec:
         binary = _flag(head.parameters, "binary_data_output", False)
         return Call(
             inputs=inputs,
-            rows=0 if self._open else tensors.count_rows(self._signature, inputs),
+            rows=self._tensors.rows(inputs),
             id=head.id or "",
             name=request.name.decode(errors="replace"),
             version=request.version.decode(errors="replace"),
@@ -153,7 +149,7 @@ class OipCodec:
             name = tensor.name
             if name in inputs:
                 raise InvalidInput(f"Input {name!r} is given twice.", help="Give each input once.")
-            spec = self._spec(tensor)
+            spec = self._tensors.input(name, tensor.datatype)
             size = _binary_size(tensor)
             what = self._what.get(name) or f"Input {name!r}"
             if size is None:
@@ -163,56 +159,26 @@ class OipCodec:
                     tensor.datatype, tensor.shape, _slice(raw, at, size, name), what, borrow=self._borrow
                 )
                 at += size
-            if not self._open:
-                array = tensors.fit(array, tensor.datatype, spec, column=self._table)
-                if size is not None:
-                    self._check_values(array, spec)
-            inputs[name] = array
-        if len(inputs) < len(self._inputs):
-            missing = [name for name in self._inputs if name not in inputs]
-            raise InvalidInput(
-                f"Missing input{'s' * (len(missing) > 1)}: {', '.join(map(repr, missing[:8]))}.",
-                help=f"The model takes {list_names(self._inputs)}.",
-            )
+            inputs[name] = self._tensors.fit(array, tensor.datatype, spec, raw=size is not None)
+        self._tensors.check_complete(inputs)
         return inputs, len(raw) - at
 
-    def _spec(self, tensor: _Input) -> TensorSpec:
-        if tensor.datatype not in tensors.DTYPES:
-            tensors.check_datatype(tensor.datatype, f"Input {tensor.name[:60]!r}")
-        spec = self._inputs.get(tensor.name)
-        if spec is not None:
-            return spec
-        if self._open and len(tensor.name) <= 256:
-            return TensorSpec(name=tensor.name, datatype=tensor.datatype, shape=())
-        raise unknown_name("input", tensor.name, self._inputs)
-
-    def _check_values(self, array: Array, spec: TensorSpec) -> None:
-        if spec.closed:
-            check_known(array, spec, locate(spec, array.shape, "input"))
-        if self._table:
-            tensors.check_no_nan(array, spec)
-
     def _wanted(self, output: _Output, binary: bool) -> tuple[str, bool]:
-        if output.name not in self._outputs and not self._open:
-            raise unknown_name("output", output.name, self._outputs)
+        self._tensors.check_output(output.name)
         if output.parameters and "shared_memory_region" in output.parameters:
             raise InvalidInput("Shared memory is not offered.", help="Ask for the output in JSON or in binary.")
         return output.name, _flag(output.parameters, "binary_data", binary)
 
     def encode(self, call: Call, outputs: Any) -> Encoded:
         """The answer's body: JSON, followed by the binary outputs if any was asked for so."""
-        named = _open_outputs(outputs) if self._open else outputs
+        named = self._tensors.outputs(outputs)
         written: list[_Written] = []
         blobs: list[bytes] = []
         for name, binary in call.wanted or [(name, call.binary) for name in named]:
-            if name not in named:
-                if self._open:
-                    raise unknown_name("output", name, named)
-                raise ModelFailed(f"The model did not answer its output {name!r}.")
-            array = np.asarray(named[name])
-            output = _Written(name, self._datatype(name, array), array.shape)
+            array, datatype = self._tensors.output(named, name)
+            output = _Written(name, datatype, array.shape)
             if binary:
-                blobs.append(tensors.write_raw(output.datatype, array))
+                blobs.append(tensors.write_raw(datatype, array))
                 output.parameters = {"binary_data_size": len(blobs[-1])}
             else:
                 _write_json(array, output)
@@ -221,12 +187,6 @@ class OipCodec:
         if not blobs:
             return Encoded(CONTENT_JSON, 0, json)
         return Encoded(CONTENT_BINARY, len(json), b"".join((json, *blobs)))
-
-    def _datatype(self, name: str, array: Array) -> str:
-        spec = self._outputs.get(name)
-        if spec is not None and tensors.DTYPES[spec.datatype] == array.dtype:
-            return spec.datatype
-        return tensors.datatype_of(array, f"Output {name!r}")
 
     def refuse(self, error: InferryError) -> bytes:
         """The error in the protocol's form."""
@@ -312,22 +272,3 @@ def _write_json(array: Array, output: _Written) -> None:
         output.parameters = {"content_type": "base64"}
         texts = [base64.b64encode(tensors.to_bytes(element)).decode() for element in elements]
     output.data = texts
-
-
-def _open_outputs(outputs: Any) -> dict[str, Array]:
-    """Whatever a Python model returned, as named tensors."""
-    named = outputs if isinstance(outputs, dict) and outputs else {"output": outputs}
-    return {answers.label_text(name): _open_tensor(value) for name, value in named.items()}
-
-
-def _open_tensor(value: Any) -> Array:
-    texts = [value] if isinstance(value, (str, bytes)) else value
-    if isinstance(texts, (list, tuple)) and texts and all(isinstance(text, (str, bytes)) for text in texts):
-        return tensors.objects(texts)  # numpy's own text arrays drop trailing zero bytes
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError, OverflowError, RecursionError):  # ragged lists, odd objects
-        array = np.empty((), dtype=object)
-    if array.dtype.kind in "biufSU" or (isinstance(value, np.ndarray) and array.dtype.kind == "O"):
-        return array.reshape(1) if not array.shape else array
-    return tensors.objects([answers.write(answers.jsonable(value)).decode()])

@@ -7,6 +7,7 @@ Buckets are powers of two of a microsecond split in four, so any quantile is wit
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 SUB_BITS = 2
@@ -33,7 +34,10 @@ def upper_bound(bucket: int) -> float:
 class Series:
     """Counts and latencies of one endpoint's revision through one door."""
 
-    __slots__ = ("batched", "buckets", "predict_us", "queue_us", "rows", "statuses", "total_us")
+    __slots__ = (
+        "batched", "buckets", "executions", "failed_us", "last", "predict_us", "queue_us", "rows", "statuses",
+        "total_us",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
@@ -43,6 +47,9 @@ class Series:
         self.queue_us = 0
         self.predict_us = 0
         self.batched = 0
+        self.executions = 0.0  # runs of the model; each mate of a batch counts its part of one
+        self.failed_us = 0  # of total_us, what ended with an error
+        self.last = 0.0  # when the last was answered (Unix seconds)
 
     def observe(self, status: int, total_us: int, queue_us: int, predict_us: int, batch: int, rows: int) -> None:
         """Count one answered request."""
@@ -53,6 +60,11 @@ class Series:
         self.predict_us += predict_us
         self.batched += batch
         self.rows += rows
+        self.last = time.time()
+        if batch:
+            self.executions += 1 / batch
+        if status != 200:
+            self.failed_us += total_us
 
     def quantile(self, q: float) -> float:
         """The q-quantile of latency in seconds (0 when nothing was measured)."""

@@ -142,10 +142,11 @@ def composed(monkeypatch):
 def test_up_hands_its_settings_over(composed, inferry, tmp_path):
     composed("up", 0)
     assert inferry("up").code == 0
-    assert inferry("up", "--home", "h", "--port", "0", "--control-port", "1", "--ready-file", "r", "--json").code == 0
+    ports = ["--port", "0", "--grpc-port", "2", "--control-port", "1"]
+    assert inferry("up", "--home", "h", *ports, "--ready-file", "r", "--json").code == 0
     assert composed.calls == [
-        ("up", (tmp_path / "home", "127.0.0.1", 8000, 8080, None, False)),
-        ("up", (Path("h"), "127.0.0.1", 0, 1, Path("r"), True)),
+        ("up", (tmp_path / "home", "127.0.0.1", 8000, 8001, 8080, None, False)),
+        ("up", (Path("h"), "127.0.0.1", 0, 2, 1, Path("r"), True)),
     ]
 
 
@@ -153,10 +154,25 @@ def test_serve_hands_its_settings_over(composed, inferry, monkeypatch, tmp_path)
     composed("serve", 0)
     monkeypatch.delenv("INFERRY_API_KEY")
     inferry("serve", "m.onnx")
-    inferry("serve", "m.onnx", "--name", "n", "--sample", "s", "--port", "1", "--key", "k", "--ready-file", "r")
+    inferry(
+        "serve",
+        "m.onnx",
+        "--name",
+        "n",
+        "--sample",
+        "s",
+        "--port",
+        "1",
+        "--grpc-port",
+        "2",
+        "--key",
+        "k",
+        "--ready-file",
+        "r",
+    )
     assert composed.calls == [
-        ("serve", (Path("m.onnx"), None, None, "127.0.0.1", 8000, None, None, tmp_path / "home")),
-        ("serve", (Path("m.onnx"), "n", Path("s"), "127.0.0.1", 1, "k", Path("r"), tmp_path / "home")),
+        ("serve", (Path("m.onnx"), None, None, "127.0.0.1", 8000, 8001, None, None, tmp_path / "home")),
+        ("serve", (Path("m.onnx"), "n", Path("s"), "127.0.0.1", 1, 2, "k", Path("r"), tmp_path / "home")),
     ]
 
 

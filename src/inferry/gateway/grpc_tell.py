@@ -1,0 +1,81 @@
+"""Calls that tell something: one message in, one out, both as dicts.
+
+Data flow: message -> `Messages.decode` -> a function of the method's own -> `Messages.encode`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from inferry.errors import InferryError, InvalidInput
+from inferry.gateway.core import Core
+from inferry.gateway.grpc import OK, PREFIX, Asked, Method, Refused, Rpc, Server
+from inferry.gateway.http2_output import Sender
+from inferry.types.messages import Messages
+from inferry.types.protobuf import WireError
+from inferry.types.registry import Key
+
+MAX_QUESTION = 64 << 10
+
+Telling = Callable[[Asked, dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One method: the full names of its messages, and what answers it."""
+
+    messages: Messages
+    request: str
+    response: str
+    tell: Telling
+
+    def read(self, body: bytes) -> dict[str, Any]:
+        """The question. Raises InvalidInput."""
+        try:
+            return self.messages.decode(self.request, body)
+        except WireError as error:
+            raise InvalidInput(f"The message is not a valid {self.request}: {error}.", help="Check its type.") from None
+
+
+class Tell(Rpc):
+    """One call of such a method."""
+
+    __slots__ = ("question",)
+
+    def __init__(self, question: Question, server: Server, asked: Asked, connection: Sender, id: int) -> None:
+        Rpc.__init__(self, server, asked, connection, id, MAX_QUESTION)
+        self.question = question
+
+    def message(self, body: bytes, flags: int) -> None:
+        """Answer it."""
+        question = self.question
+        try:
+            values = question.read(self.plain(body, flags))
+            told = question.messages.encode(question.response, question.tell(self.asked, values))
+        except InferryError as error:
+            self.fail(error)
+        else:
+            self.connection.finish(self, OK, PREFIX.pack(0, len(told)), told)
+
+    def finished(self) -> None:
+        """No message came."""
+        self.fail(InvalidInput("The call has no message.", help="Send one."))
+
+
+def tells(question: Question) -> Method:
+    """The method that answers a question."""
+    return lambda server, asked: partial(Tell, question, server, asked)
+
+
+def refuses(error: InferryError) -> Method:
+    """The method that is not offered."""
+    return lambda _server, _asked: partial(Refused, error)
+
+
+def caller(core: Core, asked: Asked) -> Key:
+    """The key of who calls. Raises Unauthorized."""
+    return core.ring.check(asked.authorization, time.time())

@@ -1,0 +1,102 @@
+"""Lookup: what is served, as facts that every protocol tells in its own words.
+
+Data flow: the caller's key, a name, a version -> the live table -> an endpoint and a revision, an
+index, counters. What a key may not see is refused, or left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from inferry.errors import Forbidden
+from inferry.gateway.core import Core, no_endpoint, no_version
+from inferry.gateway.live import LiveEndpoint, LiveRevision
+from inferry.security.keys import may
+from inferry.telemetry.metrics import Series
+from inferry.types.registry import Key
+
+
+def find(core: Core, key: Key, name: str, version: str) -> tuple[LiveEndpoint, LiveRevision]:
+    """The endpoint of a name and its revision of a version. Raises Forbidden or NotFound."""
+    if not may(key, "metadata", name):
+        raise Forbidden("This key may not see this endpoint.", help="Ask for a key with a role for it.")
+    endpoint = core.endpoints.get(name.encode("utf-8", "replace"))
+    if endpoint is None:
+        raise no_endpoint(name.encode("utf-8", "replace"))
+    revision = endpoint.choose(version.encode("utf-8", "replace"), 0)
+    if revision is None:
+        raise no_version(endpoint, version.encode("utf-8", "replace"))
+    return endpoint, revision
+
+
+def visible(core: Core, key: Key) -> list[LiveEndpoint]:
+    """The endpoints that a key may know of."""
+    return [endpoint for endpoint in core.endpoints.values() if may(key, "metadata", endpoint.plan.name)]
+
+
+def is_ready(revision: LiveRevision) -> bool:
+    """Whether a replica of it can answer now."""
+    return any(link.ready and not link.suspect for link in revision.links)
+
+
+def index(core: Core, key: Key) -> list[dict[str, str]]:
+    """The Open Inference Protocol's repository index."""
+    return [
+        {
+            "name": endpoint.plan.name,
+            "version": str(revision.plan.version),
+            "state": "READY" if any(link.ready for link in revision.links) else "UNAVAILABLE",
+            "reason": "",
+        }
+        for endpoint in visible(core, key)
+        for revision in endpoint.revisions
+    ]
+
+
+def statistics(core: Core, key: Key, name: str, version: str) -> dict[str, Any]:
+    """The Open Inference Protocol's statistics of an endpoint, or of all when `name` is empty."""
+    if not name:
+        pairs = [(endpoint, revision) for endpoint in visible(core, key) for revision in endpoint.revisions]
+    else:
+        endpoint, found = find(core, key, name, version)
+        pairs = [(endpoint, revision) for revision in ([found] if version else endpoint.revisions)]
+    return {"model_stats": [counters(endpoint.plan.name, revision) for endpoint, revision in pairs]}
+
+
+def counters(name: str, revision: LiveRevision) -> dict[str, Any]:
+    """One revision's counters through all doors. What is not measured apart is in no duration."""
+    every = list(revision.series.values())
+    success = sum(series.statuses.get(200, 0) for series in every)
+    fail = total(every, lambda series: sum(series.statuses.values())) - success
+    failed_us = total(every, lambda series: series.failed_us)
+    spent_us = total(every, lambda series: series.total_us) - failed_us
+    unknown, nothing = duration(success, 0), duration(0, 0)  # readers want as many inputs and outputs as runs
+    return {
+        "name": name,
+        "version": str(revision.plan.version),
+        "last_inference": max((int(series.last * 1000) for series in every), default=0),
+        "inference_count": max(success, total(every, lambda series: series.rows)),
+        "execution_count": round(sum(series.executions for series in every)),
+        "inference_stats": {
+            "success": duration(success, spent_us),
+            "fail": duration(fail, failed_us),
+            "queue": duration(success, total(every, lambda series: series.queue_us)),
+            "compute_input": unknown,
+            "compute_infer": duration(success, total(every, lambda series: series.predict_us)),
+            "compute_output": unknown,
+            "cache_hit": nothing,
+            "cache_miss": nothing,
+        },
+        "batch_stats": [],
+    }
+
+
+def total(every: Iterable[Series], of: Any) -> int:
+    """A sum over all doors."""
+    return sum(of(series) for series in every)
+
+
+def duration(count: int, microseconds: int) -> dict[str, int]:
+    """A StatisticDuration."""
+    return {"count": count, "ns": microseconds * 1000}
