@@ -604,6 +604,7 @@ class Connection(Sender, asyncio.Protocol):
         unread = self.transport.get_write_buffer_size()
         stuck = (unread and unread == self._unread) or (self.queued and self.moved == self._moved)
         if stuck or (not self.active and self._asked):
+            self.over = True
             self.transport.abort()
         elif not self.active:
             if self.streams:

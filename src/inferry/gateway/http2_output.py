@@ -113,7 +113,7 @@ class Sender:
         self._recent: deque[int] = deque(maxlen=256)  # streams that ended, the latest
         self._opened = 0  # streams on which the client may still send
         self._out: list[bytes | memoryview] = []
-        self._bulky = False
+        self._bulk = 0  # bytes of messages among them
         self._scheduled = False
         self._paused = False
 
@@ -135,6 +135,8 @@ class Sender:
             self.end(stream, answer.tail)
             return
         number = stream.id
+        if self.streams.get(number) is not stream:
+            return
         self.window -= size
         head, tail = answer.head, answer.tail
         self._out.append(
@@ -158,9 +160,9 @@ class Sender:
 
     def send(self, stream: Stream, *pieces: bytes) -> None:
         """One message, in pieces that are not copied when they are large."""
-        whole = b"".join(pieces) if sum(map(len, pieces)) < JOIN_LIMIT else None
-        for piece in pieces if whole is None else (whole,):
-            self._put(stream, memoryview(piece))
+        for piece in pieces if sum(map(len, pieces)) > JOIN_LIMIT else (b"".join(pieces),):
+            if piece:
+                self._put(stream, memoryview(piece))
 
     def end(self, stream: Stream, block: bytes) -> None:
         """The fields that end the stream."""
@@ -199,7 +201,8 @@ class Sender:
             stream.queued += len(item)
             self.queued += len(item)
         while stream.outbox and not self._paused and self._push(stream):
-            pass
+            if self._bulk > WRITE_SIZE:
+                self.flush()
         if stream.outbox:
             self._blocked[stream.id] = stream
         self.soon()
@@ -229,7 +232,7 @@ class Sender:
         stream.queued -= size
         self.queued -= size
         self.moved += 1
-        self._bulky = self._bulky or size > LEAST_FRAME
+        self._bulk += size
         self._out += (HEADER.pack(size << 8 | DATA, 0, stream.id), item[:size])
         return True
 
@@ -245,25 +248,23 @@ class Sender:
                     self._blocked.pop(stream.id, None)
                     if self.streams.get(stream.id) is stream:
                         stream.drained()
-            if sum(map(len, self._out)) > WRITE_SIZE:
+            if self._bulk > WRITE_SIZE:
                 self.flush()
         self.soon()
 
     def flush(self) -> None:
         """One write for all that is ready."""
         self._scheduled = False
-        out = self._out
+        out, bulk = self._out, self._bulk
+        self._out, self._bulk = [], 0
         if not out or self.over:
-            out.clear()
             return
         if len(out) == 1:
             self.transport.write(out[0])
-        elif self._bulky:
+        elif bulk > JOIN_LIMIT:
             self.transport.writelines(out)
         else:
             self.transport.write(b"".join(out))
-        self._out = []
-        self._bulky = False
 
     # the ends of streams
 
