@@ -54,21 +54,21 @@ class Stream:
     """One exchange. Subclasses say what the client's bytes mean and answer through `connection`.
 
     `open`: the client may still send. `budget`: how much, before it is allowed more. `window`:
-    how much it takes. `age`: for how many ticks it has owed us bytes.
+    how much it takes. `age`: for how many ticks it has owed us bytes. `expected`: bytes to come
+    by its content-length, -1 without one. Most streams live and die with the values below.
     """
 
-    __slots__ = ("age", "budget", "connection", "expected", "id", "open", "outbox", "queued", "window")
+    age = 0
+    expected = -1
+    open = True
+    outbox: deque[Item] | None = None
+    queued = 0
 
     def __init__(self, connection: Sender, id: int, budget: int) -> None:
         self.connection = connection
         self.id = id
         self.window = connection.peer_window
         self.budget = budget
-        self.expected = -1
-        self.age = 0
-        self.open = True
-        self.outbox: deque[Item] | None = None
-        self.queued = 0
 
     def received(self, data: bytes, last: int) -> None:
         """The next bytes of the client; `last`: there will be no more."""
