@@ -1,5 +1,5 @@
-# The six verbs. The environment in .venv is made, and made again when pyproject.toml changes, by whichever comes first.
-.PHONY: setup demo test bench lint docs
+# The seven verbs. The environment in .venv is made, and made again when pyproject.toml changes, by whichever comes first.
+.PHONY: setup demo test bench bench-peers bench-overload bench-soak lint docs
 PYTHON := .venv/bin/python
 
 setup: .venv/.ready
@@ -16,6 +16,16 @@ test: lint  ## everything that must hold
 
 bench: setup  ## the speed and memory figures of docs/benchmarks.md
 	@$(PYTHON) -m bench.first_look
+
+bench-peers: setup  ## the race against other model servers in docs/benchmarks.md (about an hour)
+	@command -v wrk >/dev/null || tools/install-wrk
+	@$(PYTHON) -m bench.peers --publish
+
+bench-overload: setup  ## ten times more requests than a model can answer, for a minute
+	@$(PYTHON) -m bench.overload
+
+bench-soak: setup  ## half an hour of mixed traffic: memory and descriptors must not grow
+	@$(PYTHON) -m bench.soak
 
 lint: setup  ## style, types and import contracts
 	@$(PYTHON) -m ruff check .

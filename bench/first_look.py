@@ -26,7 +26,8 @@ from typing import Any
 
 import httpx
 
-from bench.load import Load, Post, generator, run
+from bench.connection import Post
+from bench.load import Load, generator, run
 from tests.support import processes
 from tests.support.platform import Platform
 

@@ -9,22 +9,14 @@ from __future__ import annotations
 import json
 import selectors
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-
-@dataclass(frozen=True, kw_only=True)
-class Post:
-    """A request: where to, what, and with which further headers."""
-
-    url: str
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
+from bench.connection import Connection, Post
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +46,10 @@ def run(post: Post, connections: int, seconds: float) -> Load:
 
 
 _SCRIPT = """
+local body = io.open(%s, "rb")
 wrk.method = "POST"
-wrk.body = %s
+wrk.body = body:read("*a")
+body:close()
 %s
 function done(summary, latency, requests)
   local e = summary.errors
@@ -69,24 +63,34 @@ end
 def _wrk(post: Post, connections: int, seconds: float) -> Load:
     headers = "\n".join(f"wrk.headers[{json.dumps(k)}] = {json.dumps(v)}" for k, v in post.headers.items())
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "post.lua"
-        script.write_text(_SCRIPT % (json.dumps(post.body.decode()), headers))
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(script), post.url]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        script, body = Path(folder) / "post.lua", Path(folder) / "body"
+        body.write_bytes(post.body)
+        script.write_text(_SCRIPT % (json.dumps(str(body)), headers))
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
+        command += ["-s", str(script), post.url]
+        return read_wrk(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def read_wrk(output: str) -> Load:
+    """The figures that the script above printed last."""
     return Load(**json.loads(output.strip().splitlines()[-1]))
 
 
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """The value at that share of an ordered sequence; 0 when it is empty."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
+
+
 def bundled(post: Post, connections: int, seconds: float) -> Load:
-    """One thread, plain sockets, one selector: about as light as Python gets."""
-    target = urlsplit(post.url)
-    head = f"POST {target.path} HTTP/1.1\r\nhost: {target.netloc}\r\ncontent-length: {len(post.body)}\r\n"
-    wire = (head + "".join(f"{k}: {v}\r\n" for k, v in post.headers.items()) + "\r\n").encode() + post.body
+    """One thread, plain sockets, one selector."""
+    wire = post.wire()
     selector = selectors.DefaultSelector()
-    waiting = [_Connection(target.hostname or "", target.port or 80, selector) for _ in range(connections)]
+    waiting = [Connection(post.address()) for _ in range(connections)]
     latencies: list[float] = []
     errors = 0
     started = now = time.perf_counter()
     for one in waiting:
+        selector.register(one, selectors.EVENT_READ, one)
         one.send(wire)
     while now - started < seconds:
         for key, _ in selector.select(timeout=1.0):
@@ -94,56 +98,19 @@ def bundled(post: Post, connections: int, seconds: float) -> Load:
             status = one.receive()
             if status is None:
                 continue
-            latencies.append(time.perf_counter() - one.sent)
+            latencies.append(time.perf_counter() - one.due)
             errors += status != 200
+            if status == 0:
+                selector.unregister(one)
+                one.close()
+                one.open()
+                selector.register(one, selectors.EVENT_READ, one)
             one.send(wire)
         now = time.perf_counter()
     for one in waiting:
         one.close()
     latencies.sort()
-    at = [
-        latencies[min(len(latencies) - 1, int(len(latencies) * share))] * 1e3 if latencies else 0
-        for share in (0.5, 0.99)
-    ]
-    return Load(requests=len(latencies), seconds=now - started, p50=at[0], p99=at[1], errors=errors)
-
-
-class _Connection:
-    """A kept connection with at most one request on it. `size`: how long its last answer was."""
-
-    def __init__(self, host: str, port: int, selector: selectors.BaseSelector) -> None:
-        self.address, self.selector = (host, port), selector
-        self.sent, self.size, self.buffer = 0.0, 0, b""
-        self.open()
-
-    def open(self) -> None:
-        self.socket = socket.create_connection(self.address)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.selector.register(self.socket, selectors.EVENT_READ, self)
-
-    def close(self) -> None:
-        self.selector.unregister(self.socket)
-        self.socket.close()
-
-    def send(self, wire: bytes) -> None:
-        self.buffer, self.sent = b"", time.perf_counter()
-        self.socket.sendall(wire)
-
-    def receive(self) -> int | None:
-        """The status of a complete answer (0: the connection broke), or None when more must come."""
-        piece = self.socket.recv(65536)
-        if not piece:
-            self.close()
-            self.open()
-            return 0
-        self.buffer += piece
-        if len(self.buffer) != self.size:  # the same request mostly gets an answer of the same size: no need to read it
-            head, found, _ = self.buffer.partition(b"\r\n\r\n")
-            if not found:
-                return None
-            _, named, length = head.lower().partition(b"content-length:")
-            size = len(head) + 4 + (int(length.split(b"\r\n")[0]) if named else 0)
-            if len(self.buffer) < size:
-                return None
-            self.size = size
-        return int(self.buffer[9:12])
+    return Load(
+        requests=len(latencies), seconds=now - started, errors=errors,
+        p50=percentile(latencies, 0.5) * 1e3, p99=percentile(latencies, 0.99) * 1e3,
+    )  # fmt: skip

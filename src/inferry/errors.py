@@ -82,12 +82,22 @@ class Forbidden(InferryError):
 
 
 class NotFound(InferryError):
-    """No such model, version, endpoint, key or route."""
+    """No such model, version, endpoint, key or route.
+
+    Of a prediction: the `endpoint` that is not served, or the `version` of it.
+    """
 
     code = "not_found"
     status = 404
     grpc = 5
     advice = "List what there is: inferry endpoints, inferry models, inferry versions NAME."
+
+    def __init__(
+        self, message: str, *, help: str = "", retry_after: float | None = None, endpoint: str = "", version: str = ""
+    ) -> None:
+        super().__init__(message, help=help, retry_after=retry_after)
+        self.endpoint = endpoint
+        self.version = version
 
 
 class MethodNotAllowed(InferryError):

@@ -90,7 +90,7 @@ ROUTES = [
     Case("DELETE of an endpoint on this port", "DELETE", "/endpoints/table", 405, "method_not_allowed"),
     Case("POST to metrics", "POST", "/metrics", 405, "method_not_allowed", b"{}"),
     Case("PATCH of the root", "PATCH", "/", 405, "method_not_allowed", b"{}"),
-    Case("the control API is not on this port", "GET", "/v1/models", 404, "not_found"),
+    Case("the control API is not on this port", "GET", "/v1/keys", 404, "not_found"),
 ]
 
 NAMES = [

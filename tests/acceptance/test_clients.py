@@ -1,4 +1,4 @@
-"""Clients that other people wrote, unmodified, against the Open Inference Protocol."""
+"""Clients that other people wrote, unmodified: Open Inference Protocol, TensorFlow Serving, KServe v1."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ ROWS = np.array(models.IRIS_ROWS, dtype=np.float32)
 
 KSERVE = """
 import asyncio, json, sys
+import httpx
 import numpy as np
 from kserve import InferInput, InferRequest, RESTConfig
 from kserve.inference_client import InferenceRESTClient
@@ -35,6 +36,15 @@ async def main(base, key, rows):
         tensor.set_data_from_numpy(np.array(rows, dtype=np.float32), binary_data=binary)
         answer = await client.infer(base, InferRequest("clients", [tensor]), model_name="clients", headers=headers)
         said.append(next(o for o in answer.outputs if o.name == "label").as_numpy().tolist())
+    client = InferenceRESTClient(RESTConfig(protocol="v1"))
+    assert await client.is_server_live(base)
+    assert await client.is_model_ready(base, "clients", headers=headers)
+    answer = await client.infer(base, {"instances": rows}, model_name="clients", headers=headers)
+    said.append([prediction["label"] for prediction in answer["predictions"]])
+    try:
+        await client.explain(base, "clients", {"instances": rows}, headers=headers)
+    except httpx.HTTPStatusError as error:
+        assert error.response.status_code == 501, error
     print(json.dumps(said))
 
 asyncio.run(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
@@ -132,6 +142,50 @@ def test_curl_predicts_and_fails_as_documented(platform: Platform, endpoint: str
     assert json.loads(body)["error"]["code"] == "not_found"
 
 
+@pytest.fixture
+def ovms(platform: Platform):
+    """The light client of TensorFlow Serving's API; it has no option for a header, but a session."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import ovmsclient
+    client = ovmsclient.make_http_client(urlsplit(platform.http).netloc)
+    client.session.headers["authorization"] = f"Bearer {platform.key}"
+    with client.session:
+        yield client
+
+
+def test_ovmsclient_asks_about_a_model(ovms, endpoint: str) -> None:
+    for version in (0, 1):
+        assert ovms.get_model_status(endpoint, version)[1]["state"] == "AVAILABLE"
+        told = ovms.get_model_metadata(endpoint, version)
+        assert told["model_spec"]["version"] == "1"
+        default = told["metadata"]["signature_def"]["signature_def"]["serving_default"]
+        assert default["inputs"]["x"]["dtype"] == "DT_FLOAT"
+
+
+def test_ovmsclient_predicts_from_tensors_columns_and_bytes(ovms, platform, endpoint, model_dir: Path) -> None:
+    answer = ovms.predict({"x": ROWS}, endpoint)
+    assert answer["label"].tolist() == models.IRIS_KINDS
+    assert answer["probabilities"].argmax(axis=1).tolist() == models.IRIS_KINDS
+    trained = models.jobs(model_dir)
+    platform.deploy(trained, "clients-table", sample=trained.with_suffix(".csv"))
+    columns = {"age": [41], "income": [3.5], "job": np.array([b"nurse"]), "member": [True]}
+    (plain,) = platform.predict("clients-table", [[41, 3.5, "nurse", True]])["predictions"]
+    assert ovms.predict(columns, "clients-table")["label"].tolist() == [plain["label"]]
+
+
+def test_ovmsclient_gets_errors_it_understands(ovms, endpoint: str) -> None:
+    from ovmsclient.tfs_compat.base.errors import InvalidInputError, ModelNotFoundError
+
+    with pytest.raises(InvalidInputError, match="expected 4 values"):
+        ovms.predict({"x": ROWS[:, :3]}, endpoint)
+    for call in (ovms.get_model_status, ovms.get_model_metadata, lambda name: ovms.predict({"x": ROWS}, name)):
+        with pytest.raises(ModelNotFoundError, match=r"Servable not found for request: Latest\(nobody\)"):
+            call("nobody")
+    with pytest.raises(ModelNotFoundError, match=r"Specific\(clients, 9\)"):
+        ovms.predict({"x": ROWS}, endpoint, 9)
+
+
 @pytest.fixture(scope="session")
 def kserve_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with the kserve client, in an environment of its own: it is large and pins much."""
@@ -149,4 +203,4 @@ def test_kserve_rest_client_works_unmodified(platform: Platform, endpoint: str, 
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout.splitlines()[-1]) == [models.IRIS_KINDS, models.IRIS_KINDS]
+    assert json.loads(result.stdout.splitlines()[-1]) == [models.IRIS_KINDS] * 3

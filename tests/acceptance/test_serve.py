@@ -69,6 +69,19 @@ def test_a_file_is_served_and_its_replica_is_replaced_when_it_dies(serve, tmp_pa
     assert served.stop() in (0, -signal.SIGTERM)
 
 
+def test_the_one_model_answers_where_mlflows_server_would(serve, tmp_path: Path) -> None:
+    sample = models.column_sample(tmp_path, "x", [1, 2])
+    served = serve(models.constant(tmp_path, 7), "--sample", str(sample))
+    client = httpx.Client(base_url=served.facts["http"], headers={"authorization": f"Bearer {served.facts['key']}"})
+    with client:
+        assert client.get("/ping").status_code == 200
+        assert client.post("/invocations", json={"inputs": {"x": [1, 2]}}).json() == {"predictions": [7, 7]}
+        csv = client.post("/invocations", content="x\n1\n", headers={"content-type": "text/csv"})
+        assert csv.json() == {"predictions": [7]}
+        client.headers.pop("authorization")
+        assert client.post("/invocations", json={"inputs": {"x": [1, 2]}}).status_code == 401
+
+
 def test_a_bundle_of_a_platform_is_served_as_it_is(serve, platform, tmp_path: Path) -> None:
     sample = models.column_sample(tmp_path, "x", [1, 2])
     deployed = platform.deploy(models.constant(tmp_path, 5), "bundled", sample=sample)

@@ -14,8 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-OIP, PLAIN = "oip", "plain"
-ROUTES = r"v1|v2|predict|endpoints|metrics|healthz|docs"
+OIP, MLFLOW, PLAIN = "oip", "mlflow", "plain"
+FORMS = (  # /v1 and /v2 share one
+    (re.compile(r"/v[12](/|$)"), OIP),
+    (re.compile(r"(/endpoints/[^/]*)?/(invocations|ping)$|/(version|health)$"), MLFLOW),
+)
+ROUTES = r"v1|v2|predict|endpoints|metrics|healthz|docs|invocations"
 LEAK = re.compile(rf"Traceback|File \"|\b0x[0-9a-fA-F]{{3,}}|(?<![\w.<:/])/(?!/|(?:{ROUTES})\b)|site-packages")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 ENDING = (".", "?", ")", "…")
@@ -49,7 +53,9 @@ class Case:
 
     @property
     def form(self) -> str:
-        return OIP if self.path.startswith("/v2") and not self.control else PLAIN
+        if self.control:
+            return PLAIN
+        return next((form for pattern, form in FORMS if pattern.match(self.path)), PLAIN)
 
     def content(self) -> bytes:
         body = self.body() if callable(self.body) else self.body
@@ -111,20 +117,34 @@ def check(answer: Answer | None, status: int, code: str, form: str) -> dict[str,
     assert answer is not None, "the connection was closed without an answer"
     assert answer.status == status, (answer.status, answer.body[:400])
     assert answer.headers["content-type"].startswith("application/json"), answer.headers
-    error = answer.json()["error"]
-    assert list(answer.json()) == ["error"], answer.body
-    if form == OIP:
+    error = answer.json() if form == MLFLOW else answer.json()["error"]
+    assert form == MLFLOW or list(answer.json()) == ["error"], answer.body
+    if form == MLFLOW:
+        assert set(error) == {"error_code", "message"}, error
+        assert error["error_code"] == mlflow_code(status, code), error
+        words = {"message": error["message"]}
+    elif form == OIP:
         assert isinstance(error, str), error
         words = {"message": error}
-        assert re.search(r"[.?] \S", error), f"it does not say what to do: {error}"
     else:
         assert error["code"] == code, error
         assert set(error) == {"code", "message", "help"}, f"it does not say what to do: {error}"
         words = error
+    if form != PLAIN:
+        assert re.search(r"[.?] \S", words["message"]), f"it does not say what to do: {error}"
     sentences(**{name: text for name, text in words.items() if name != "code"})
     if status == 401:
         assert answer.headers["www-authenticate"].startswith("Bearer")
     return words
+
+
+def mlflow_code(status: int, code: str) -> str:
+    """MLflow's word for a refusal: a case that expects BAD_REQUEST says so, as only it means the form."""
+    words = {
+        400: "INVALID_PARAMETER_VALUE", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "ENDPOINT_NOT_FOUND",
+        500: "INTERNAL_ERROR",
+    }  # fmt: skip
+    return code if code.isupper() else words.get(status, "BAD_REQUEST")
 
 
 def sentences(message: str, help: str = "", sent: bytes = b"") -> None:

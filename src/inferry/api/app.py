@@ -111,7 +111,7 @@ class Api:
         """Receive an upload and begin its deploy."""
         name = name_of(request, "endpoint")
         filename = request.query_params.get("filename", "")
-        limits = {"replicas": 1e6, "timeout_s": 1e6, "memory_mb": 1e9}
+        limits = {"replicas": 1e6, "timeout_s": 1e6, "memory_mb": 1e9, "threads": 256}
         asked = {field: number(request, field, -1.0, 0, high) for field, high in limits.items()}
         changes = {field: value if field == "timeout_s" else int(value) for field, value in asked.items() if value >= 0}
         check_changes(changes)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--replicas", type=click.IntRange(1), metavar="N", help="Running copies.  [default: as now, or 1]")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="A request's deadline.")
 @click.option("--memory", type=click.IntRange(1), metavar="MB", help="Memory limit of a replica.")
+@click.option("--threads", type=click.IntRange(1, 256), metavar="N", help="Processor threads of one prediction.")
 @json_option
 @pass_app
 def command(
@@ -37,6 +38,7 @@ def command(
     replicas: int | None,
     timeout: float | None,
     memory: int | None,
+    threads: int | None,
     as_json: bool,
 ) -> None:
     """Serve the model in PATH, a file or a folder. No code and no configuration needed.
@@ -52,7 +54,7 @@ def command(
     """  # noqa: D301
     with Steps() as steps:
         made = app.client().deploy(
-            path, name, sample, replicas=replicas, timeout_s=timeout, memory_mb=memory, on_event=steps
+            path, name, sample, replicas=replicas, timeout_s=timeout, memory_mb=memory, threads=threads, on_event=steps
         )
     if as_json:
         emit(made)

@@ -182,12 +182,13 @@ def deploy(
     replicas: int | None = None,
     timeout_s: float | None = None,
     memory_mb: int | None = None,
+    threads: int | None = None,
     on_event: Callable[[Progress], None] | None = None,
 ) -> Flow[Deployed]:
     """Turn a model file or folder into a serving endpoint; returns when it truly answers.
 
     `name` defaults to the file's, `sample` is a CSV or JSON file with example input.
-    `replicas`, `timeout_s` and `memory_mb` configure the revision; what is left out stays as it is.
+    `replicas`, `timeout_s`, `memory_mb` and `threads` configure the revision; what is left out stays as it is.
     `on_event` is called with each step as it begins and ends. The endpoint that was there serves until then.
     """
     source = Path(path)
@@ -198,7 +199,7 @@ def deploy(
         examples = upload.collect(Path(sample), "sample")
         query["sample"] = examples[0].name.split("/")[1]
         entries += examples
-    config = {"replicas": replicas, "timeout_s": timeout_s, "memory_mb": memory_mb}
+    config = {"replicas": replicas, "timeout_s": timeout_s, "memory_mb": memory_mb, "threads": threads}
     query |= {key: value for key, value in config.items() if value is not None}
     endpoint = check_name(name) if name is not None else suggest_name(Path(filename).stem)
     request = Request(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 from functools import partial
@@ -13,7 +14,8 @@ from inferry import protos
 from inferry.compose.process import HttpServer, announce, http_server, on_lifeline, run
 from inferry.compose.settings import GatewaySettings, Layout
 from inferry.gateway.admin import Admin
-from inferry.gateway.app import App, Pages
+from inferry.gateway.app import App
+from inferry.gateway.catalogue import Pages
 from inferry.gateway.core import Core
 from inferry.gateway.grpc import Server
 from inferry.gateway.grpc_methods import make_methods
@@ -30,7 +32,15 @@ from inferry.version import __version__
 
 DESCRIPTORS = Path(protos.__file__).with_name("descriptors.binpb")
 
-FORMS = {frames.DOOR_OIP: forms.oip_error, frames.DOOR_PLAIN: forms.plain_error}
+FORMS = {
+    frames.DOOR_OIP: forms.oip_error,
+    frames.DOOR_PLAIN: forms.plain_error,
+    frames.DOOR_PREDICT: forms.tfs_error,
+    frames.DOOR_CLASSIFY: forms.tfs_error,
+    frames.DOOR_REGRESS: forms.tfs_error,
+    frames.DOOR_MLFLOW: forms.mlflow_error,
+    frames.DOOR_MLFLOW_CSV: forms.mlflow_error,
+}
 
 
 def make_pages() -> Pages:
@@ -43,6 +53,9 @@ def make_pages() -> Pages:
     def config(endpoint: EndpointRoute, revision: RevisionRoute) -> dict[str, object]:
         return metadata.model_config(endpoint.name, revision.signature, revision.runtime)
 
+    def servable(endpoint: EndpointRoute, revision: RevisionRoute) -> dict[str, object]:
+        return metadata.servable_metadata(endpoint.name, revision.version, revision.signature)
+
     def describe(endpoint: EndpointRoute, revision: RevisionRoute, server: str) -> dict[str, object]:
         return openapi.openapi(
             endpoint.name, revision.version, revision.signature, revision.example, revision.answer, server
@@ -52,6 +65,7 @@ def make_pages() -> Pages:
         server=partial(metadata.server_metadata, __version__),
         model=model,
         config=config,
+        servable=servable,
         openapi=describe,
         asset=pages.asset,
     )
@@ -75,6 +89,8 @@ async def serve(settings: GatewaySettings) -> None:
     listener = socket.socket(fileno=settings.listener)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     sweeping = asyncio.create_task(sweep(services, grpc, settings.idle_timeout_s))
+    gc.collect()
+    gc.freeze()  # what is there now stays: the collector need not look at it again and again
     loop.call_soon(announce, settings.ready)
     await serving
     sweeping.cancel()

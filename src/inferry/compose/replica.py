@@ -23,13 +23,20 @@ from inferry.compose.confinement import enter
 from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
 from inferry.policy.batching import read_curve
+from inferry.policy.threads import choose_threads
 from inferry.protocols.grpc_oip import GrpcOipCodec
+from inferry.protocols.mlflow import MlflowCodec
+from inferry.protocols.mlflow_csv import CsvCodec
 from inferry.protocols.oip import OipCodec
 from inferry.protocols.plain import PlainCodec
+from inferry.protocols.tfs import PredictCodec
+from inferry.protocols.tfs_examples import CLASSIFY, REGRESS, ExamplesCodec
 from inferry.replica.engine import Engine
 from inferry.replica.server import Server
+from inferry.security.sandbox import THREAD_VARIABLES
 from inferry.types import frames
 from inferry.types.bundle import Manifest
+from inferry.types.registry import RevisionConfig
 from inferry.types.replicas import ReplicaStatus
 from inferry.types.zygote import ReplicaTask
 
@@ -46,7 +53,8 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
         manifest = msgspec.json.decode((bundle / "manifest.json").read_bytes(), type=Manifest)
         sandbox = enter(manifest.runtime, (task.bundle,), task.scratch, task.spec.config.memory_mb)
         runtime = plugins.load("inferry.runtimes", manifest.runtime)()
-        model = runtime.load(bundle / "artifact", manifest.entry, manifest.options, manifest.signature)
+        options = manifest.options | {"threads": use_threads(task.spec.config, manifest.inspection.threads_gain)}
+        model = runtime.load(bundle / "artifact", manifest.entry, options, manifest.signature)
     except InferryError as error:
         tell(report, error)
         return 1
@@ -54,10 +62,16 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
         traceback.print_exc()
         tell(report, InvalidModel(f"Loading the model raised {type(error).__name__}.", help="See inferry logs NAME."))
         return 1
+    signature = manifest.signature
     codecs: dict[int, Codec] = {
-        frames.DOOR_OIP: OipCodec(manifest.signature, borrow=runtime.borrows),
-        frames.DOOR_PLAIN: PlainCodec(manifest.signature),
-        frames.DOOR_GRPC: GrpcOipCodec(manifest.signature, borrow=runtime.borrows),
+        frames.DOOR_OIP: OipCodec(signature, borrow=runtime.borrows),
+        frames.DOOR_PLAIN: PlainCodec(signature),
+        frames.DOOR_GRPC: GrpcOipCodec(signature, borrow=runtime.borrows),
+        frames.DOOR_PREDICT: PredictCodec(signature),
+        frames.DOOR_CLASSIFY: ExamplesCodec(signature, CLASSIFY),
+        frames.DOOR_REGRESS: ExamplesCodec(signature, REGRESS),
+        frames.DOOR_MLFLOW: MlflowCodec(signature),
+        frames.DOOR_MLFLOW_CSV: CsvCodec(signature),
     }
     load_ms = (time.monotonic() - start) * 1000
     status = ReplicaStatus(pid=os.getpid(), spec=task.spec, load_ms=load_ms, sandbox=sandbox)
@@ -66,11 +80,18 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     os.close(report)
     gc.collect()
     gc.freeze()
-    engine = Engine(model, manifest.signature, codecs, read_curve(manifest.inspection.batch_us))
+    engine = Engine(model, signature, codecs, read_curve(manifest.inspection.batch_us))
     Server(listener, lifeline, engine, lambda: facts).run()
     with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox
         os.unlink(task.socket)  # noqa: PTH108 - no Path object for one call
     return 0
+
+
+def use_threads(config: RevisionConfig, gain: float) -> int:
+    """How many threads a prediction may use, said to all numeric libraries that are loaded from now on."""
+    threads = choose_threads(config.threads, len(os.sched_getaffinity(0)), config.replicas, gain)
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
+    return threads
 
 
 def tell(report: int, error: InferryError) -> None:

@@ -60,6 +60,7 @@ class Core:
         self.metrics = metrics
         self.table = RoutingTable()
         self.endpoints: dict[bytes, LiveEndpoint] = {}
+        self.lone = b""  # the only endpoint's name, when there is only one: whom a request means that names none
         self.links: dict[str, Link] = {}
         self.leaving: set[Link] = set()
         self.inflight = 0
@@ -87,6 +88,7 @@ class Core:
             revisions = [self._live(plan, revision) for revision in plan.revisions]
             endpoints[name.encode()] = LiveEndpoint(plan, revisions, held.pop(name.encode(), deque()))
         self.table, self.ring, self.endpoints = table, ring, endpoints
+        self.lone = next(iter(endpoints)) if len(endpoints) == 1 else b""
         for replica in set(self.links) - set(wanted):
             link = self.links.pop(replica)
             self.leaving.add(link)
@@ -130,15 +132,16 @@ class Core:
         """
         if head.ring is self.ring and (not head.expires or time.time() < head.expires):
             return
+        name = head.endpoint or self.lone
         try:
             key = self.ring.check(head.authorization, time.time())
-            if not may(key, "predict", head.endpoint.decode("latin-1")):
+            if not may(key, "predict", name.decode("latin-1")):
                 raise Forbidden(
                     "This key may not call this endpoint.", help="Ask for a key with the role invoker for it."
                 )
             head.ring, head.expires = self.ring, key.expires
         except InferryError as error:
-            self._count(self.endpoints.get(head.endpoint), head, error.status)
+            self._count(self.endpoints.get(name), head, error.status)
             raise
 
     def receive(self, head: Head) -> bytearray | Lease:
@@ -146,7 +149,7 @@ class Core:
 
         Raises Overloaded before any of it is read when it could not be answered in time.
         """
-        endpoint = self.endpoints.get(head.endpoint)
+        endpoint = self.endpoints.get(head.endpoint or self.lone)
         revision = endpoint.choose(head.version, self._place(endpoint)) if endpoint is not None else None
         if endpoint is not None and revision is not None:
             timeout_us = self._timeout_us(head, revision)
@@ -163,7 +166,7 @@ class Core:
     def submit(self, asker: Asker, head: Head, body: Body) -> Pending | None:
         """Take a request; its answer comes through the asker, perhaps before this returns."""
         now = time.monotonic_ns() // 1000
-        endpoint = self.endpoints.get(head.endpoint)
+        endpoint = self.endpoints.get(head.endpoint or self.lone)
         try:
             self.admit(head)
         except InferryError as error:
@@ -322,9 +325,9 @@ class Core:
             if pending.moves > MAX_MOVES:  # it may be what kills them: one request must not end all replicas
                 self._finish(pending, lost("Every replica that was given this request died."))
                 continue
-            known = self.endpoints.get(pending.head.endpoint)
+            known = self.endpoints.get(pending.endpoint.name)
             if known is None:
-                self._finish(pending, no_endpoint(pending.head.endpoint))
+                self._finish(pending, no_endpoint(pending.endpoint.name))
                 continue
             pending.endpoint = known
             pending.link = None
@@ -404,15 +407,23 @@ def too_late(pending: Pending) -> DeadlineExceeded:
 
 
 def no_endpoint(name: bytes) -> NotFound:
-    """The error for a name that nobody serves."""
+    """The error for a name that nobody serves, or for none where several are served."""
+    if not name:
+        return NotFound(
+            "The request names no endpoint, and there is not exactly one.",
+            help="Put its name into the path: /endpoints/NAME/invocations.",
+        )
     shown = ascii(name.decode("latin-1")[:64])
-    return NotFound(f"There is no endpoint {shown}.", help="List them with: inferry endpoints")
+    return NotFound(f"There is no endpoint {shown}.", help="List them with: inferry endpoints", endpoint=shown[1:-1])
 
 
 def no_version(endpoint: LiveEndpoint, version: bytes) -> NotFound:
     """The error for a version that the endpoint does not serve now."""
-    shown = ascii(version.decode("latin-1")[:16])
+    name, shown = endpoint.plan.name, ascii(version.decode("latin-1")[:16])
     serving = ", ".join(sorted(known.decode() for known in endpoint.by_version))
     return NotFound(
-        f"Endpoint {endpoint.plan.name!r} does not serve version {shown}.", help=f"It serves version {serving}."
+        f"Endpoint {name!r} does not serve version {shown}.",
+        help=f"It serves version {serving}.",
+        endpoint=name,
+        version=shown[1:-1],
     )

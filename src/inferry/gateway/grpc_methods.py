@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from inferry.gateway import grpc_health, grpc_oip, grpc_reflection
-from inferry.gateway.app import Pages
+from inferry.gateway.catalogue import Pages
 from inferry.gateway.core import Core
 from inferry.gateway.grpc import Method
 from inferry.types.messages import Messages

@@ -13,7 +13,7 @@ from typing import Any
 
 from inferry.errors import InvalidInput, Unsupported
 from inferry.gateway import lookup
-from inferry.gateway.app import Pages
+from inferry.gateway.catalogue import Pages
 from inferry.gateway.core import Core
 from inferry.gateway.grpc import Asked, Method
 from inferry.gateway.grpc_infer import Infer

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from urllib.parse import unquote_to_bytes
 
 import httptools
 
 from inferry.errors import HeadersTooLarge, InferryError, InvalidInput, TooLarge, UnsupportedMedia
+from inferry.gateway.routes import door_of, media_door, prediction
 from inferry.types import frames
 
 MAX_HEAD = 64 << 10
@@ -22,9 +22,8 @@ MAX_CACHED_HEAD = 4 << 10
 MAX_CACHED = 4096
 MAX_HEADERS = 256
 
-OIP_PATH = re.compile(rb"/v2/models/([^/?]+)(?:/versions/([^/?]+))?/infer(?:\?.*)?")
-PLAIN_PATH = re.compile(rb"/predict/([^/?]+)(?:\?.*)?")
 DIGITS = re.compile(rb"[0-9]{1,20}")
+EVENTS = re.compile(rb"(?:^|,)[ \t]*text/event-stream[ \t]*(?:[;,]|$)", re.IGNORECASE)
 TIMEOUT = re.compile(rb"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 
 
@@ -32,7 +31,7 @@ class Head:
     """What the hot path needs of a request's head."""
 
     __slots__ = (
-        "authorization", "door", "endpoint", "expires", "fast", "flags", "json_size",
+        "authorization", "chunks", "door", "endpoint", "expires", "fast", "flags", "json_size",
         "keep_alive", "length", "ring", "timeout", "version",
     )  # fmt: skip
 
@@ -47,6 +46,7 @@ class Head:
         self.flags = 0
         self.timeout = 0.0
         self.keep_alive = True
+        self.chunks = True  # whether the client reads a chunked answer: not one of HTTP/1.0
         self.ring: object = None  # the key ring that found the key good, and until when that holds
         self.expires = 0.0
 
@@ -72,11 +72,6 @@ class _Collector:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value.strip()))
-
-
-def door_of(url: bytes) -> int:
-    """The door that a target belongs to, for the form of errors too."""
-    return frames.DOOR_OIP if url.startswith(b"/v2") else frames.DOOR_PLAIN
 
 
 class Heads:
@@ -110,26 +105,29 @@ class Heads:
                 door_of(collector.url),
             ) from error
         head = self.build(parser.get_method(), collector.url, collector.headers)
-        head.keep_alive = parser.get_http_version() == "1.1" and parser.should_keep_alive()
+        head.chunks = parser.get_http_version() == "1.1"
+        head.keep_alive = head.chunks and parser.should_keep_alive()
         return head
 
     def build(self, method: bytes, url: bytes, headers: list[tuple[bytes, bytes]]) -> Head:
-        """The Head of a parsed request; `endpoint` is empty unless it is a prediction. Raises BadHead."""
+        """The Head of a parsed request. Raises BadHead."""
         head = Head()
-        match = OIP_PATH.fullmatch(url)
         head.door = door_of(url)
-        self._read_headers(head, headers)
-        match = match or PLAIN_PATH.fullmatch(url)
-        if match is None or method != b"POST":
+        media = self._read_headers(head, headers)
+        target = prediction(url)
+        if target is None or method != b"POST":
             head.fast = False
             return head
-        head.endpoint = unquote_to_bytes(match.group(1))[:64]
-        if head.door == frames.DOOR_OIP:
-            head.version = unquote_to_bytes(match.group(2) or b"")[:16]
+        head.door, head.endpoint, head.version = target
+        if head.door == frames.DOOR_MLFLOW:
+            door = media_door(media)
+            head.fast = head.fast and door is not None
+            head.door = door or head.door
         return head
 
-    def _read_headers(self, head: Head, headers: list[tuple[bytes, bytes]]) -> None:
-        """Fill `head`; sets `fast` when the body has a plain length."""
+    def _read_headers(self, head: Head, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Fill `head`; sets `fast` when the body has a plain length. Returns the content type."""
+        media = b""
         length, plain = self._read_framing(head, headers)
         for name, value in headers:
             if name == b"authorization":
@@ -137,10 +135,15 @@ class Heads:
             elif name == b"inference-header-content-length":
                 head.json_size = self._json_size(name, value, head.door)
             elif name == b"content-encoding":
-                head.flags = self._encoding(value, head.door)
+                head.flags |= self._encoding(value, head.door)
             elif name == b"inferry-timeout":
                 head.timeout = self._timeout(value, head.door)
+            elif name == b"content-type":
+                media = value
+            elif name == b"accept" and head.door == frames.DOOR_PLAIN and EVENTS.search(value):
+                head.flags |= frames.FLAG_STREAM
         head.fast = length is not None and plain
+        return media
 
     def _read_framing(self, head: Head, headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, bool]:
         """The body's length, and whether nothing but it frames the body."""

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from inferry.errors import HeadersTooLarge, InferryError, InvalidInput, RequestTimeout
+from inferry.gateway import events
 from inferry.gateway.core import Core
 from inferry.gateway.head import MAX_HEAD, BadHead, Head, Heads
 from inferry.gateway.live import Body, LiveRevision, Pending
@@ -129,6 +130,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._busy = False
         self._slow = False
         self._slow_message = False
+        self._events: events.Writer | None = None
         self._paused = False
         self._draining = False
         self._lingering = False
@@ -253,18 +255,52 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
         """Write a replica's reply."""
+        if head.flags & frames.FLAG_STREAM and (self._events is not None or reply.status == 200):
+            self._send_event(head, revision, events.last(reply))
+            self._end_events(head.keep_alive)
+            return
         extra = revision.headers
         if reply.json_size:
             extra += b"inference-header-content-length: %d\r\n" % reply.json_size
         self._write(head, reply.status, CONTENT[reply.content], extra, reply.body)
 
     def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
-        """Never: no head on this path asks for parts."""
+        """Write one part of an answer, unless the client reads too slowly."""
+        if not self._send_event(head, revision, events.data(reply.body)) and self._pending is not None:
+            self.shared.core.cancel(self._pending)
+            self._break_events(head, events.too_slow(), keep=False)
 
     def refuse(self, head: Head, error: InferryError) -> None:
         """Write an error of the gateway's own."""
+        if self._events is not None:
+            self._break_events(head, error, keep=head.keep_alive)
+            return
         body = self.shared.forms[head.door](error)
         self._write(head, error.status, CONTENT[frames.CONTENT_JSON], error_headers(error), body)
+
+    def _send_event(self, head: Head, revision: LiveRevision, event: bytes) -> bool:
+        """Write an event; whether the client keeps up."""
+        if self._events is None:
+            lines = STATUS_LINE[200] + self.shared.date(self.server_state.default_headers) + revision.headers
+            self._events = events.Writer(self.transport, head, lines)
+        return self.transport.is_closing() or self._events.send(event)
+
+    def _break_events(self, head: Head, error: InferryError, *, keep: bool) -> None:
+        """An answer that began goes no further."""
+        assert self._events is not None
+        if not self.transport.is_closing():
+            self._events.send(events.failure(self.shared.forms[head.door](error)))
+        self._end_events(keep)
+
+    def _end_events(self, keep: bool) -> None:
+        """An answer in parts is whole."""
+        assert self._events is not None
+        self._pending = None
+        self._busy = False
+        if not self.transport.is_closing():
+            self._events.end()
+            self._finish(keep and not self._draining)
+        self._events = None
 
     def _write(self, head: Head, status: int, content: bytes, extra: bytes, body: bytes | memoryview) -> None:
         self._pending = None
@@ -288,9 +324,13 @@ class GatewayProtocol(HttpToolsProtocol):
             transport.write(b"".join((lines, body)))
         else:
             transport.writelines((lines, body))
+        self._finish(keep)
+
+    def _finish(self, keep: bool) -> None:
+        """An answer is written: on to what the client sent behind its request, or hang up."""
         self.server_state.total_requests += 1
         if not keep:
-            transport.close()
+            self.transport.close()
         elif not self.flow.write_paused:
             self._go_on()
 

@@ -116,6 +116,7 @@ class Link:
         self._number += 1
         number = pending.id = self._number
         pending.link = self
+        idle = not self.inflight
         self.inflight[number] = pending
         if not self.silent_since:
             self.silent_since = self._worked = time.monotonic_ns() // 1000
@@ -138,7 +139,7 @@ class Link:
             flags |= frames.FLAG_SEGMENT | (frames.FLAG_NEW if lease.segment.descriptor >= 0 else 0)
         size = frames.REQUEST.size - 4 + len(target) + len(body)
         front = frames.REQUEST.pack(size, number, frames.INFER, head.door, flags, head.json_size, pending.deadline)
-        self._write(b"".join((front, target, body)))
+        self._write(b"".join((front, target, body)), now=idle)
 
     def _lend(self, number: int, lease: Lease) -> bytes:
         self._lent[number] = lease
@@ -158,9 +159,12 @@ class Link:
         for segment in self.pool.over():
             self._write(frames.pack_request(segment, frames.RELEASE))
 
-    def _write(self, frame: bytes) -> None:
+    def _write(self, frame: bytes, *, now: bool = False) -> None:
+        """Send with all that this turn of the loop brings, or at once to a replica that has nothing to do."""
         self._outbox.append(frame)
-        if not self._flushing:
+        if now and not self._flushing:
+            self._flush()
+        elif not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
 

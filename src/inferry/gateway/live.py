@@ -81,6 +81,7 @@ class LiveEndpoint:
 
     def __init__(self, plan: EndpointRoute, revisions: list[LiveRevision], held: deque[Pending]) -> None:
         self.plan = plan
+        self.name = plan.name.encode()
         self.revisions = revisions
         self.weights = [revision.plan.weight for revision in revisions]
         self.held = held

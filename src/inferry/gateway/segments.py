@@ -10,6 +10,7 @@ The gateway makes every segment and seals its size, so a replica cannot shrink i
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import mmap
 import os
@@ -62,12 +63,15 @@ class Lease:
         return memoryview(self.segment.memory)[self.offset : self.offset + self.size]
 
     def answer(self, size: int) -> memoryview:
-        """The answer, which keeps the lease until it is written. Raises ValueError when it cannot be that long."""
+        """The answer, which keeps the lease as long as any part of it is referred to.
+
+        Raises ValueError when it cannot be that long.
+        """
         if size > self.segment.capacity:
             raise ValueError(f"an answer of {size} bytes in a segment of {self.segment.capacity}")
-        view = memoryview(self.segment.memory)[:size]
-        weakref.finalize(view, _let_go, self).atexit = False
-        return view
+        held = (ctypes.c_ubyte * self.segment.capacity).from_buffer(self.segment.memory)
+        weakref.finalize(held, _let_go, self).atexit = False
+        return memoryview(held)[:size]
 
     def __del__(self) -> None:
         self.pool.give(self.segment)

@@ -1,4 +1,4 @@
-"""Metadata: what the Open Inference Protocol tells about a server and its models.
+"""Metadata: what the Open Inference Protocol and TensorFlow Serving tell about a server and its models.
 
 Data flow: (name, versions, signature, runtime) from the routing table -> dicts that the
 gateway writes as JSON. Light on purpose: no numpy here.
@@ -12,6 +12,9 @@ from typing import Any
 from inferry.types.signature import Signature, TensorSpec
 
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "statistics")
+
+TF_TYPES = {"FP16": "HALF", "FP32": "FLOAT", "FP64": "DOUBLE", "BF16": "BFLOAT16", "BYTES": "STRING"}
+"""Datatype -> what TensorFlow calls it, where the two differ."""
 
 MAX_BATCH_SIZE = 1024
 """What a model configuration names as the largest batch when rows may be stacked."""
@@ -66,3 +69,25 @@ def _config_tensor(spec: TensorSpec, skip: int) -> dict[str, Any]:
     kind = {"BYTES": "STRING"}.get(spec.datatype, spec.datatype)
     shape: Sequence[int] = spec.shape[skip:]
     return {"name": spec.name, "data_type": f"TYPE_{kind}", "dims": list(shape)}
+
+
+def servable_metadata(name: str, version: int, signature: Signature) -> dict[str, Any]:
+    """GET /v1/models/{name}/metadata, in TensorFlow Serving's words. An open signature lists nothing."""
+    definition = {
+        "inputs": {spec.name: _tensor_info(spec) for spec in signature.inputs},
+        "outputs": {spec.name: _tensor_info(spec) for spec in signature.outputs},
+        "method_name": "tensorflow/serving/predict",
+    }
+    return {
+        "model_spec": {"name": name, "signature_name": "", "version": str(version)},
+        "metadata": {"signature_def": {"signature_def": {"serving_default": definition}}},
+    }
+
+
+def _tensor_info(spec: TensorSpec) -> dict[str, Any]:
+    sizes = [{"size": str(size), "name": ""} for size in spec.shape]
+    return {
+        "dtype": f"DT_{TF_TYPES.get(spec.datatype, spec.datatype)}",
+        "tensor_shape": {"dim": sizes, "unknown_rank": False},
+        "name": f"{spec.name}:0",
+    }

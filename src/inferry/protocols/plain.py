@@ -72,24 +72,24 @@ class PlainCodec:
         if signature.inputs and all(spec.shape == (-1,) for spec in signature.inputs):
             lists = tuple(LISTS[spec.datatype, takes_null(spec, spec.datatype)] for spec in signature.inputs)
             self._flat = GenericAlias(tuple, lists)
-        self._hint = _hint(signature)
+        self.hint = _hint(signature)
 
     def decode(self, request: Request) -> Call:
         """A Call from a request body. Raises InvalidInput."""
-        value = self._unwrap(parse(self._decoder, request.body, self._hint))
-        inputs: Any = value
-        rows = 0
-        if not self._open:
-            named = self._named(value)
-            inputs = self._columns(named) if self._flat else None
-            inputs = inputs or {spec.name: self._array(named[spec.name], spec) for spec in self._specs}
-            rows = tensors.count_rows(self._signature, inputs)
+        value = self._unwrap(parse(self._decoder, request.body, self.hint))
+        inputs, rows = (value, 0) if self._open else self.arrays(self._named(value))
         return Call(
             inputs=inputs,
             rows=rows,
             name=request.name.decode(errors="replace"),
             version=request.version.decode(errors="replace"),
         )
+
+    def arrays(self, named: dict[str, Any]) -> tuple[dict[str, Array], int]:
+        """The checked arrays of all inputs and their rows, from nested lists by input name."""
+        inputs = self._columns(named) if self._flat else None
+        inputs = inputs or {spec.name: self._array(named[spec.name], spec) for spec in self._specs}
+        return inputs, tensors.count_rows(self._signature, inputs)
 
     def _unwrap(self, value: Any) -> Any:
         if type(value) is dict and len(value) == 1:
@@ -103,22 +103,22 @@ class PlainCodec:
         """Nested lists, row dimension first, by input name."""
         lone = self._specs[0] if len(self._specs) == 1 else None
         if type(value) is dict and not (lone and decode_b64(value) is not None):
-            return self._from_dict(value)
+            return self.from_dict(value)
         if type(value) is not list:
             if lone:
                 return {lone.name: _lift(value, lone)}
-            raise InvalidInput(f"The body is {shown(value)}, not rows.", help=self._hint)
+            raise InvalidInput(f"The body is {shown(value)}, not rows.", help=self.hint)
         if not value and self._by_row:
-            raise InvalidInput("The body has no rows.", help=self._hint)
+            raise InvalidInput("The body has no rows.", help=self.hint)
         if value and type(value[0]) is dict and decode_b64(value[0]) is None:
-            return self._from_records(value)
+            return self.from_records(value)
         if lone and not (len(lone.shape) == 1 and _depth(value) == 2):
             return {lone.name: _lift(value, lone)}
-        return self._from_rows(value if value and type(value[0]) is list else [value])
+        return self.from_rows(value if value and type(value[0]) is list else [value])
 
-    def _from_dict(self, value: dict[str, Any]) -> dict[str, Any]:
+    def from_dict(self, value: dict[str, Any]) -> dict[str, Any]:
         """Named arrays, columns, or one record: told apart by how deep the values are."""
-        self._check_names(value, "")
+        self.check_names(value, "")
         single: list[str] = []
         many: list[str] = []
         for spec in self._specs:
@@ -144,29 +144,31 @@ class PlainCodec:
                     help="Send equally long columns.",
                 )
 
-    def _from_records(self, records: list[Any]) -> dict[str, Any]:
+    def from_records(self, records: list[Any]) -> dict[str, Any]:
+        """Nested lists by input name, from one object a row."""
         if not self._by_row:
             if len(records) == 1:
-                return self._from_dict(records[0])
-            raise InvalidInput("This model takes one record at a time.", help=self._hint)
+                return self.from_dict(records[0])
+            raise InvalidInput("This model takes one record at a time.", help=self.hint)
         for index, record in enumerate(records):
             if type(record) is not dict:
-                raise InvalidInput(f"Row {index + 1}: expected an object, got {shown(record)}.", help=self._hint)
+                raise InvalidInput(f"Row {index + 1}: expected an object, got {shown(record)}.", help=self.hint)
             if record.keys() != self._names:
-                self._check_names(record, f"Row {index + 1}: ")
+                self.check_names(record, f"Row {index + 1}: ")
         return {spec.name: [record[spec.name] for record in records] for spec in self._specs}
 
-    def _from_rows(self, rows: list[Any]) -> dict[str, Any]:
+    def from_rows(self, rows: list[Any]) -> dict[str, Any]:
+        """Nested lists by input name, from one list a row in the signature's order."""
         size = len(self._specs)
         if not self._by_row and len(rows) > 1:
-            raise InvalidInput("This model takes one row at a time.", help=self._hint)
+            raise InvalidInput("This model takes one row at a time.", help=self.hint)
         for index, row in enumerate(rows):
             if type(row) is not list:
-                raise InvalidInput(f"Row {index + 1}: expected a list, got {shown(row)}.", help=self._hint)
+                raise InvalidInput(f"Row {index + 1}: expected a list, got {shown(row)}.", help=self.hint)
             if len(row) != size:
                 raise InvalidInput(
                     f"Row {index + 1} has {len(row)} values, but the model takes {size}: {list_names(self._order())}.",
-                    help=self._hint,
+                    help=self.hint,
                 )
         if not self._by_row:
             return dict(zip(self._order(), rows[0], strict=True))
@@ -175,7 +177,8 @@ class PlainCodec:
     def _order(self) -> Iterable[str]:
         return [spec.name for spec in self._specs]
 
-    def _check_names(self, given: dict[str, Any], where: str) -> None:
+    def check_names(self, given: dict[str, Any], where: str) -> None:
+        """Refuse names that the signature does not have, and missing ones."""
         missing = [name for name in self._order() if name not in given]
         for name in given:
             if name not in self._names:
@@ -183,7 +186,7 @@ class PlainCodec:
                 raise InvalidInput(where + error.message, help=error.help)
         if missing:
             plural = "s" * (len(missing) > 1)
-            raise InvalidInput(f"{where}Missing {self._word}{plural}: {list_names(missing)}.", help=self._hint)
+            raise InvalidInput(f"{where}Missing {self._word}{plural}: {list_names(missing)}.", help=self.hint)
 
     def _columns(self, named: dict[str, Any]) -> dict[str, Array] | None:
         """All columns of a table in one strict conversion; None when a value needs a closer look."""
@@ -210,7 +213,7 @@ class PlainCodec:
         if single:
             found = (len(cells), 1)
         if tensors.by_row(spec) and not found[0]:
-            raise InvalidInput("The request has no rows.", help=self._hint)
+            raise InvalidInput("The request has no rows.", help=self.hint)
         array = read_cells(cells, spec, locate(spec, found, self._word)).reshape(found)
         return tensors.fit(array, spec.datatype, spec, column=False)
 

@@ -354,4 +354,4 @@ def inflate(request: frames.Request) -> frames.Request:
         raise InvalidInput("The compressed body is cut off.", help="Send the whole of it.")
     if unpacker.unused_data:
         raise InvalidInput("More data follows the compressed body.", help="Compress the body as one piece.")
-    return request._replace(body=body, flags=0)
+    return request._replace(body=body, flags=request.flags & ~frames.FLAGS_ENCODED)

@@ -28,6 +28,7 @@ from inferry.security import landlock, linux, seccomp
 
 ABSENT = "absent: "
 LAYERS = ("no_new_privs", "namespaces", "limits", "capabilities", "landlock", "seccomp")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 CARRIED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 """Variables that older OpenBLAS builds need on some processors."""
 
@@ -89,10 +90,7 @@ def clean_environment(given: Mapping[str, str], scratch: str) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "HOME": scratch,
         "TMPDIR": scratch,
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "NUMEXPR_NUM_THREADS": "1",
+        **dict.fromkeys(THREAD_VARIABLES, "1"),
         "JOBLIB_MULTIPROCESSING": "0",
         "PYTHONDONTWRITEBYTECODE": "1",
         **{name: given[name] for name in CARRIED if name in given},

@@ -39,11 +39,13 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 class RevisionConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a revision runs. `timeout_s`: default deadline of a request in seconds.
-    `memory_mb`: address-space limit of a replica (0: chosen by the host)."""
+    `memory_mb`: address-space limit of a replica (0: chosen by the host). `threads`: processor
+    threads of one prediction (0: chosen by `policy.threads`)."""
 
     replicas: int = 1
     timeout_s: float = 30.0
     memory_mb: int = 0
+    threads: int = 0
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):

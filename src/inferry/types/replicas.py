@@ -8,12 +8,12 @@ import msgspec
 
 from inferry.types.registry import RevisionConfig
 
-Group = tuple[str, str, int]
+Group = tuple[str, str, int, int]
 
 
 def replica_group(label: str, bundle: str, config: RevisionConfig) -> Group:
     """What must be equal for two replicas to be interchangeable: all that a replica process depends on."""
-    return label, bundle, config.memory_mb
+    return label, bundle, config.memory_mb, config.threads
 
 
 class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,10 +24,14 @@ class Asker:
     def __init__(self):
         self.done = asyncio.get_running_loop().create_future()
         self.revision = None
+        self.parts = []
 
     def answer(self, head, revision, reply):
         self.revision = revision.plan.number
         self.done.set_result((reply.status, json.loads(reply.body)["by"]))
+
+    def part(self, head, revision, reply):
+        self.parts.append(json.loads(reply.body))
 
     def refuse(self, head, error):
         self.error = error
@@ -61,8 +65,9 @@ class World:
     def apply(self, *keys, **endpoints):
         self.core.apply(table(*(keys or (KEY,)), **endpoints))
 
-    def submit(self, endpoint=b"iris", version=b"", timeout=0.0, bearer=BEARER, body=b"{}"):
+    def submit(self, endpoint=b"iris", version=b"", timeout=0.0, bearer=BEARER, body=b"{}", flags=0):
         head, asker = Head(), Asker()
+        head.flags = flags
         head.door, head.endpoint, head.version = frames.DOOR_PLAIN, endpoint, version
         head.authorization, head.timeout = bearer, timeout
         asker.pending = self.core.submit(asker, head, body)
@@ -341,6 +346,7 @@ async def test_cancelling_forgets_the_request(world):
     assert await after.outcome() == (200, "a")
     assert not sent.done.done()
     assert not held.done.done()
+    assert replica.cancelled == [request.id]
 
 
 async def test_cancelling_the_last_request_of_a_retired_replica_lets_it_go(world):
@@ -405,9 +411,41 @@ async def test_keys_are_checked_on_every_request(world):
 
 async def test_an_unknown_endpoint_is_a_404_only_for_who_has_a_key(world):
     world.apply(iris=(revision(),))
-    for name in (b"nope", b"", b"\xff\xfe", b"a" * 64):
+    for name in (b"nope", b"\xff\xfe", b"a" * 64):
         assert await world.submit(name).outcome() == (404, "not_found")
         assert (await world.submit(name, bearer=b"").outcome())[0] == 401
+
+
+async def test_a_request_that_names_no_endpoint_means_the_only_one(world):
+    (limited, limited_bearer), (other, other_bearer) = make_key(endpoints=("iris",)), make_key(endpoints=("x",))
+    keys = (KEY, limited, other)
+    replica = await world.replica("a", hold=True)
+    world.apply(*keys, iris=(revision(replica),))
+    await world.ready()
+    asker = world.submit(b"", bearer=limited_bearer)
+    request = await asked(replica)
+    assert (request.name, request.version) == (b"iris", b"10")
+    await replica.answer(request)
+    assert await asker.outcome() == (200, "a")
+    assert (await world.submit(b"", bearer=other_bearer).outcome())[0] == 403
+    assert (await world.submit(b"", bearer=b"").outcome())[0] == 401
+    for endpoints in ({}, {"iris": (revision(replica),), "other": (revision(replica),)}):
+        world.apply(*keys, **endpoints)
+        asker = world.submit(b"")
+        assert await asker.outcome() == (404, "not_found")
+        assert "/endpoints/NAME/invocations" in asker.error.help
+
+
+async def test_a_request_that_names_no_endpoint_moves_with_its_endpoint(world):
+    first = await world.replica("a", hold=True)
+    world.apply(iris=(revision(first),))
+    await world.ready()
+    asker = world.submit(b"")
+    await asked(first)
+    await first.die()
+    second = await world.replica("b")
+    world.apply(iris=(revision(second),))
+    assert await asker.outcome() == (200, "b")
 
 
 async def test_too_many_requests_are_refused_at_once(world, monkeypatch):
@@ -453,3 +491,90 @@ async def test_nothing_ticks_while_nothing_is_under_way(world):
         async with asyncio.timeout(1):
             await _until(lambda: not world.core._ticking)
     assert not world.core._ticking
+
+
+# admission
+
+
+async def slowed(world, replica, count, service_s):
+    """Teach the gateway how long a request takes: `count` answers, so far apart."""
+    for _ in range(count):
+        asker = world.submit()
+        request = await asked(replica)
+        await asyncio.sleep(service_s)
+        await replica.answer(request)
+        await asker.outcome()
+
+
+async def test_a_request_that_cannot_be_answered_in_time_is_refused_at_once(world):
+    replica = await world.replica("a", hold=True)
+    world.apply(iris=(revision(replica, timeout_s=30),))
+    await world.ready()
+    await slowed(world, replica, 1, 0.1)
+    waiting = [world.submit(timeout=1.0) for _ in range(40)]
+    refused = [asker for asker in waiting if asker.done.done()]
+    assert 30 <= len(refused) <= 36  # 0.1 s each, 1 s in all, and some to spare
+    assert {asker.done.result() for asker in refused} == {(429, "overloaded")}
+    assert all(0 < asker.error.retry_after <= 3 for asker in refused)
+    assert world.submit(timeout=30.0).done.done() is False  # who has time may wait
+    for _ in range(41 - len(refused)):
+        await replica.answer(await asked(replica))
+    assert {await asker.outcome() for asker in waiting if asker not in refused} == {(200, "a")}
+
+
+async def test_an_idle_replica_is_always_tried_however_slow_it_was(world):
+    replica = await world.replica("a", hold=True)
+    world.apply(iris=(revision(replica),))
+    await world.ready()
+    await slowed(world, replica, 1, 0.3)
+    asker = world.submit(timeout=0.2)
+    await replica.answer(await asked(replica))
+    assert await asker.outcome() == (200, "a")
+
+
+async def test_the_queue_of_a_replica_is_bounded(world, monkeypatch):
+    monkeypatch.setattr(cores, "MAX_QUEUE", 5)
+    replica = await world.replica("a", hold=True)
+    world.apply(iris=(revision(replica),))
+    await world.ready()
+    askers = [world.submit() for _ in range(8)]
+    assert [asker.done.done() for asker in askers] == [False] * 5 + [True] * 3
+    assert await askers[-1].outcome() == (429, "overloaded")
+    for _ in range(5):
+        await replica.answer(await asked(replica))
+    assert [(await asker.outcome())[0] for asker in askers[:5]] == [200] * 5
+
+
+async def test_the_bytes_under_way_are_bounded(world, monkeypatch):
+    monkeypatch.setattr(cores, "MAX_BYTES", 1000)
+    replica = await world.replica("a", hold=True)
+    world.apply(iris=(revision(replica),))
+    await world.ready()
+    first, second = world.submit(body=b"x" * 900), world.submit(body=b"x" * 200)
+    assert await second.outcome() == (429, "overloaded")
+    await replica.answer(await asked(replica))
+    assert await first.outcome() == (200, "a")
+    third = world.submit(body=b"x" * 900)
+    await replica.answer(await asked(replica))
+    assert await third.outcome() == (200, "a")
+
+
+# parts
+
+
+async def test_parts_reach_who_takes_them_and_give_time_for_the_next(world):
+    replica = await world.replica("a", hold=True)
+    world.apply(iris=(revision(replica),))
+    await world.ready()
+    taking, whole = world.submit(flags=frames.FLAG_STREAM, timeout=0.3), world.submit()
+    first, second = await asked(replica), await asked(replica)
+    assert (first.flags, second.flags) == (frames.FLAG_STREAM, 0)
+    for number in range(4):
+        await replica.answer(first, kind=frames.PART, body=b"%d" % number)
+        await replica.answer(second, kind=frames.PART, body=b"%d" % number)
+        await asyncio.sleep(0.15)
+    await replica.answer(first)
+    await replica.answer(second)
+    assert await taking.outcome() == (200, "a")
+    assert await whole.outcome() == (200, "a")
+    assert (taking.parts, whole.parts) == ([0, 1, 2, 3], [])

@@ -41,6 +41,18 @@ def refused(*args, **kwargs):
         ("/v2/models/i%72is/versions/%31/infer", frames.DOOR_OIP, b"iris", b"1"),
         ("/predict/" + "a" * 500, frames.DOOR_PLAIN, b"a" * 64, b""),
         ("/v2/models/a/versions/" + "1" * 500 + "/infer", frames.DOOR_OIP, b"a", b"1" * 16),
+        ("/v2/models/a/versions/0/infer", frames.DOOR_OIP, b"a", b"0"),
+        ("/v1/models/iris:predict", frames.DOOR_PREDICT, b"iris", b""),
+        ("/v1/models/iris:classify?x=:predict", frames.DOOR_CLASSIFY, b"iris", b""),
+        ("/v1/models/i%72is%3aregress", frames.DOOR_REGRESS, b"iris", b""),
+        ("/v1/models/iris/versions/12:predict", frames.DOOR_PREDICT, b"iris", b"12"),
+        ("/v1/models/iris/versions/0:predict", frames.DOOR_PREDICT, b"iris", b""),
+        ("/v1/models/iris/versions/00%3Apredict", frames.DOOR_PREDICT, b"iris", b"00"),
+        ("/v1/models/iris/labels/latest:regress", frames.DOOR_REGRESS, b"iris", b""),
+        ("/v1/models/iris/labels/stable:predict", frames.DOOR_PREDICT, b"iris", b""),
+        ("/endpoints/iris/invocations", frames.DOOR_MLFLOW, b"iris", b""),
+        ("/invocations", frames.DOOR_MLFLOW, b"", b""),
+        ("/invocations?x", frames.DOOR_MLFLOW, b"", b""),
     ],
 )
 def test_a_prediction_is_fast_and_names_its_door_endpoint_and_version(target, door, endpoint, version):
@@ -55,7 +67,10 @@ def test_a_prediction_is_fast_and_names_its_door_endpoint_and_version(target, do
         "/", "/predict", "/predict/", "/predict/a/b", "/predict//", "/metrics", "/v2", "/v2/models/a",
         "/v2/models/a/ready",
         "/v2/models//infer", "/v2/models/a/versions//infer", "/v2/models/a/infer/", "/v2/models/a/versions/1/x/infer",
-        "http://host/predict/iris", "/endpoints/a", "*",
+        "http://host/predict/iris", "/endpoints/a", "*", "/v1/models/a", "/v1/models/a:explain", "/v1/models/:predict",
+        "/v1/models/a/labels/canary:predict", "/v1/models/a/versions/:predict", "/v1/models/a:predict/x",
+        "/v1/models/a/b:predict", "/endpoints//invocations", "/endpoints/a/invocations/", "/endpoints/a/b/invocations",
+        "/ping",
     ],
 )  # fmt: skip
 def test_every_other_target_goes_the_ordinary_way(target):
@@ -69,6 +84,36 @@ def test_every_other_method_goes_the_ordinary_way(method):
 
 def test_connect_goes_the_ordinary_way():
     assert not read("host:80", method="CONNECT", length=None).fast
+
+
+@pytest.mark.parametrize(
+    ("media", "door"),
+    [
+        ("application/json", frames.DOOR_MLFLOW), ("Application/JSON; charset=UTF-8", frames.DOOR_MLFLOW),
+        ("", frames.DOOR_MLFLOW), ("text/csv", frames.DOOR_MLFLOW_CSV), ("text/csv;charset=utf-8;", frames.DOOR_MLFLOW_CSV),
+        ("text/plain", None), ("application/json; charset=latin1", None), ("application/json; format=x", None),
+        ("application/x-www-form-urlencoded", None), (";", frames.DOOR_MLFLOW),
+    ],
+)  # fmt: skip
+def test_the_content_type_chooses_how_invocations_are_read(media, door):
+    head = read("/endpoints/iris/invocations", f"Content-Type: {media}")
+    assert head.fast is (door is not None)
+    assert head.door == (door or frames.DOOR_MLFLOW)
+    assert read("/predict/iris", f"Content-Type: {media}").fast
+
+
+@pytest.mark.parametrize(
+    ("target", "door"),
+    [
+        ("/v1/models/a:predict", frames.DOOR_PREDICT), ("/v1", frames.DOOR_PREDICT), ("/v1/x", frames.DOOR_PREDICT),
+        ("/v10", frames.DOOR_PLAIN), ("/v2/models/a", frames.DOOR_OIP), ("/invocations", frames.DOOR_MLFLOW),
+        ("/endpoints/a/invocations", frames.DOOR_MLFLOW), ("/endpoints/a/ping", frames.DOOR_MLFLOW),
+        ("/ping", frames.DOOR_MLFLOW), ("/version", frames.DOOR_MLFLOW), ("/health", frames.DOOR_MLFLOW),
+        ("/healthz", frames.DOOR_PLAIN), ("/endpoints/a", frames.DOOR_PLAIN), ("/predict/a", frames.DOOR_PLAIN),
+    ],
+)  # fmt: skip
+def test_an_error_takes_the_form_of_the_family_that_was_spoken_to(target, door):
+    assert refused(target, "Content-Length: 6").door == door
 
 
 @pytest.mark.parametrize("headers", [("Transfer-Encoding: chunked",), ()])
@@ -164,6 +209,27 @@ def test_the_content_encoding_becomes_a_flag(value, flags):
     assert read("/predict/iris", f"Content-Encoding: {value}").flags == flags
 
 
+@pytest.mark.parametrize(
+    ("value", "stream"),
+    [
+        ("text/event-stream", True), ("Text/Event-Stream; q=0.9", True), ("application/json, text/event-stream", True),
+        ("*/*", False), ("text/*", False), ("text/event-streams", False), ("x/text/event-stream", False), ("", False),
+    ],
+)  # fmt: skip
+def test_who_accepts_events_of_the_plain_door_takes_parts(value, stream):
+    flags = frames.FLAG_STREAM if stream else 0
+    assert read("/predict/iris", f"Accept: {value}").flags == flags
+    assert read("/predict/iris", f"Accept: {value}", "Content-Encoding: gzip").flags == flags | frames.FLAG_GZIP
+    assert read("/predict/iris", "Content-Encoding: gzip", f"Accept: {value}").flags == flags | frames.FLAG_GZIP
+    for other in ("/v2/models/a/infer", "/v1/models/a:predict", "/endpoints/a/invocations"):
+        assert read(other, f"Accept: {value}").flags == 0
+
+
+def test_chunks_are_for_clients_of_their_time():
+    assert read("/predict/iris").chunks
+    assert not read("/predict/iris", version="1.0").chunks
+
+
 @pytest.mark.parametrize("value", ["br", "gzip, gzip", "zstd", ""])
 def test_an_unknown_content_encoding_is_refused(value):
     assert isinstance(refused("/predict/iris", f"Content-Encoding: {value}").error, UnsupportedMedia)
@@ -214,7 +280,8 @@ def test_a_refused_head_is_refused_again():
 piece = st.one_of(
     st.binary(max_size=20),
     st.sampled_from(
-        [b"POST", b" /predict/a", b" /v2/models/a/infer", b" HTTP/1.1\r\n", b"Content-Length: 5\r\n", b"\r\n", b":",
+        [b"POST", b" /predict/a", b" /v2/models/a/infer", b" /v1/models/a:predict", b" /invocations",
+         b"content-type: text/csv\r\n", b" HTTP/1.1\r\n", b"Content-Length: 5\r\n", b"\r\n", b":",
          b"\n",
          b"Transfer-Encoding: chunked\r\n", b"Connection: upgrade\r\n", b"Upgrade: h2c\r\n", b"inferry-timeout: 1\r\n",
          b"content-length: 99999999999999999999\r\n", b"Inference-Header-Content-Length: 4294967297\r\n"]
@@ -234,5 +301,5 @@ def test_any_bytes_give_a_head_or_a_refusal_and_nothing_else(data):
     if isinstance(found, BadHead):
         assert 400 <= found.error.status < 500
     elif found.fast:
-        assert found.endpoint
+        assert found.endpoint or found.door in (frames.DOOR_MLFLOW, frames.DOOR_MLFLOW_CSV)
         assert max(found.length, found.json_size) <= LIMIT

@@ -1,9 +1,23 @@
 """Batching: which waiting requests share one call of the model."""
 
+from itertools import pairwise
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferry.policy.batching import Waiting, next_batch
+from inferry.policy.batching import (
+    CALL_US,
+    MAX_ROWS,
+    MOST_PIECE,
+    PIECE_US,
+    Waiting,
+    best_rows,
+    expected_us,
+    next_batch,
+    piece_rows,
+    read_curve,
+)
 
 waiting = st.builds(Waiting, st.sampled_from([None, "a", "b"]), st.integers(1, 12))
 queues = st.lists(waiting, min_size=1, max_size=30)
@@ -51,3 +65,56 @@ def test_taking_batches_until_the_queue_is_empty_runs_everybody_once(queue, max_
         seen += [left[position][0] for position in chosen]
         left = [item for position, item in enumerate(left) if position not in chosen]
     assert sorted(seen) == list(range(len(queue)))
+
+
+costs = st.lists(st.floats(1, 1e7), min_size=7, max_size=7)
+curves = costs.map(lambda us: list(zip((1, 2, 4, 8, 16, 32, 64), sorted(us), strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("curve", "rows"),
+    [
+        ({}, MAX_ROWS),
+        ({"1": 10}, MAX_ROWS),
+        ({"1": 6, "2": 6, "4": 6, "8": 6, "16": 6, "32": 6, "64": 7}, 64),  # a call costs the same whatever it holds
+        ({"1": 7000, "2": 14000, "4": 28000, "8": 58000}, 1),  # stacking only makes others wait
+        ({"1": 108, "2": 105, "4": 143, "8": 242, "16": 486, "32": 973, "64": 1947}, 16),  # flat from 8 rows on
+    ],
+)
+def test_stacking_goes_as_far_as_it_pays(curve, rows):
+    assert best_rows(read_curve(curve)) == rows
+
+
+@given(curves)
+def test_the_chosen_rows_are_nearly_as_cheap_as_any(curve):
+    rows = best_rows(curve)
+    each = {number: (us + CALL_US) / number for number, us in curve}
+    assert each[rows] <= min(each.values()) * (1.1 if rows == 1 else 1.05) + 1e-9
+
+
+@given(curves)
+def test_the_expected_time_is_measured_at_the_points_and_between_them_in_between(curve):
+    times = expected_us(curve, 64)
+    assert len(times) == 65
+    for rows, us in curve:
+        assert times[rows] == pytest.approx(us)
+    assert all(a <= b + 1e-6 for a, b in pairwise(times))
+
+
+@given(queues, st.integers(1, 16), st.lists(st.integers(0, 3000), min_size=30, max_size=30), st.floats(0.5, 4))
+def test_nobody_joins_a_batch_that_ends_after_a_deadline_in_it(queue, max_rows, deadlines, slowness):
+    queue = [Waiting(item.shape, item.rows, deadline) for item, deadline in zip(queue, deadlines, strict=False)]
+    times = [100.0 * rows for rows in range(max_rows + 1)]
+    chosen = next_batch(queue, max_rows, 50, times, slowness)
+    if len(chosen) > 1:
+        rows = sum(queue[position].rows for position in chosen)
+        limits = [queue[position].deadline for position in chosen if queue[position].deadline]
+        assert not limits or 50 + times[rows] * slowness <= min(limits)
+
+
+@given(curves)
+def test_a_piece_of_a_large_request_takes_about_as_long_as_others_may_wait(curve):
+    rows = piece_rows(curve)
+    assert 64 <= rows <= MOST_PIECE
+    each = max(1e-3, (curve[-1][1] - curve[-2][1]) / 32)
+    assert rows == 64 or rows * each <= PIECE_US * 1.001

@@ -47,6 +47,24 @@ def test_model_config_leaves_out_the_batch_dimension_only_when_it_can() -> None:
     assert flat["input"][0]["dims"] == [-1, 4]
 
 
+def test_servable_metadata_tells_the_signature_in_tensorflows_words() -> None:
+    told = metadata.servable_metadata("people", 3, PEOPLE)
+    assert told["model_spec"] == {"name": "people", "signature_name": "", "version": "3"}
+    default = told["metadata"]["signature_def"]["signature_def"]["serving_default"]
+    assert default["inputs"]["job"] == {
+        "dtype": "DT_STRING",
+        "tensor_shape": {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False},
+        "name": "job:0",
+    }
+    assert [default["inputs"][name]["dtype"] for name in PERSON] == [
+        "DT_DOUBLE", "DT_STRING", "DT_INT64", "DT_BOOL", "DT_DOUBLE", "DT_STRING",
+    ]  # fmt: skip
+    assert default["outputs"]["probabilities"]["dtype"] == "DT_FLOAT"
+    assert default["method_name"] == "tensorflow/serving/predict"
+    assert metadata.servable_metadata("m", 1, OPEN)["metadata"]["signature_def"]["signature_def"][
+        "serving_default"]["inputs"] == {}  # fmt: skip
+
+
 def document(signature: Signature, example: Any = None, answer: Any = None) -> dict[str, Any]:
     made = openapi("fraud", 3, signature, example, answer, "http://127.0.0.1:8000")
     return json.loads(json.dumps(made))

@@ -11,9 +11,13 @@ from hypothesis import strategies as st
 
 from inferry.errors import InferryError
 from inferry.interfaces.codec import Call
+from inferry.protocols.mlflow import MlflowCodec
+from inferry.protocols.mlflow_csv import CsvCodec
 from inferry.protocols.oip import OipCodec
 from inferry.protocols.plain import PlainCodec
-from inferry.types.signature import DATATYPES
+from inferry.protocols.tfs import PredictCodec
+from inferry.protocols.tfs_examples import CLASSIFY, REGRESS, ExamplesCodec
+from inferry.types.signature import DATATYPES, Signature
 from tests.support.protocol_cases import EVERY, PERSON, request
 
 NAMES = st.sampled_from(["x", "age", "job", "text", "vector", "v", "k", "inputs", "b64", "outputs", *PERSON])
@@ -22,7 +26,7 @@ SCALARS = st.one_of(
     st.booleans(),
     st.integers(),
     st.integers(-(2**70), 2**70),
-    st.floats(allow_nan=False),
+    st.floats(),
     st.text(max_size=5),
 )
 JSON = st.recursive(
@@ -51,20 +55,51 @@ OIP_BODY = st.fixed_dictionaries(
         "outputs": st.none() | st.lists(OUTPUT, max_size=2),
     },
 )  # fmt: skip
-CODECS = [(kind, name) for kind in (OipCodec, PlainCodec) for name in EVERY]
+FORMS = st.dictionaries(
+    st.sampled_from(
+        ["instances", "inputs", "dataframe_split", "dataframe_records", "examples", "context", "params",
+         "signature_name"]
+    ),
+    JSON
+    | st.lists(st.dictionaries(NAMES, JSON, max_size=7), max_size=3)
+    | st.fixed_dictionaries(
+        {"data": st.lists(st.lists(JSON, max_size=3), max_size=3)}, optional={"columns": st.lists(NAMES, max_size=4)}
+    ),
+    min_size=1,
+    max_size=2,
+)  # fmt: skip
+CSV = st.lists(
+    st.lists(NAMES | SCALARS.map(str) | st.sampled_from(["", "NA", '"', '"a,b"', "1e999"]), max_size=7).map(",".join),
+    max_size=4,
+).map("\n".join)
 
 
-def attempt(codec: Any, body: bytes, json_size: int = 0) -> None:
+def classify(signature: Signature) -> ExamplesCodec:
+    return ExamplesCodec(signature, CLASSIFY)
+
+
+def regress(signature: Signature) -> ExamplesCodec:
+    return ExamplesCodec(signature, REGRESS)
+
+
+KINDS = (OipCodec, PlainCodec, PredictCodec, MlflowCodec, CsvCodec)
+CODECS = [(kind, name) for kind in KINDS for name in EVERY]
+FORMED = [(kind, name) for kind in (PredictCodec, classify, regress, MlflowCodec) for name in EVERY]
+
+
+def attempt(codec: Any, body: bytes | memoryview, json_size: int = 0) -> None:
     refused: InferryError | None = None
     try:
-        call = codec.decode(request(body, json_size=json_size))
+        call = codec.decode(request(b"", json_size=json_size)._replace(body=body))
         assert isinstance(call, Call)
         assert call.rows >= 0
-        codec.encode(call, call.inputs)  # an echo: whatever came in can be written or is refused
+        if not isinstance(codec, ExamplesCodec):  # they answer with an output of the signature
+            codec.encode(call, call.inputs)  # an echo: whatever came in can be written or is refused
     except InferryError as error:
         refused = error
     if refused:
-        assert json.loads(codec.refuse(refused))["error"]
+        told = json.loads(codec.refuse(refused))
+        assert told.get("error") or told["message"]
 
 
 @pytest.mark.parametrize(("kind", "name"), CODECS)
@@ -81,6 +116,27 @@ def test_any_json(kind: Any, name: str, value: Any) -> None:
     attempt(kind(EVERY[name]), json.dumps(value).encode())
 
 
+@pytest.mark.parametrize(("kind", "name"), FORMED)
+@settings(max_examples=120)
+@given(FORMS)
+def test_anything_under_the_keys_of_a_form(kind: Any, name: str, value: Any) -> None:
+    attempt(kind(EVERY[name]), json.dumps(value).encode())
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in ("iris", "people", "open")])
+@settings(max_examples=60)
+@given(JSON | FORMS, st.sampled_from([b"", b"age,job\n1,clerk\n", b"\xff", b"[NaN]"]))
+def test_anything_in_shared_memory(kind: Any, name: str, value: Any, other: bytes) -> None:
+    attempt(kind(EVERY[name]), memoryview(other or json.dumps(value).encode()))
+
+
+@pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=120)
+@given(CSV)
+def test_anything_that_looks_like_csv(name: str, text: str) -> None:
+    attempt(CsvCodec(EVERY[name]), text.encode(errors="surrogatepass"))
+
+
 @pytest.mark.parametrize("name", EVERY)
 @settings(max_examples=200)
 @given(OIP_BODY, st.binary(max_size=40), st.booleans())
@@ -94,5 +150,6 @@ def test_anything_shaped_like_a_request(name: str, body: Any, raw: bytes, binary
 def test_any_depth(kind: Any, name: str, depth: int) -> None:
     attempt(kind(EVERY[name]), b"[" * depth + b"1" + b"]" * depth)
     attempt(kind(EVERY[name]), b'{"inputs":' * depth + b"1" + b"}" * depth)
+    attempt(kind(EVERY[name]), b'{"inputs":' * depth + b"NaN" + b"}" * depth)
     nested = b"[" * depth + b"1" + b"]" * depth
     attempt(kind(EVERY[name]), b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":' + nested + b"}]}")

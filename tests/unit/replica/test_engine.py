@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inferry.interfaces.codec import Encoded
 from inferry.replica import engine as engines
 from inferry.replica.engine import Engine
 from inferry.types import frames
@@ -265,3 +266,132 @@ def test_work_of_a_peer_that_is_gone_is_dropped():
     engine.forget(gone)
     run(engine)
     assert (engine.model.seen, gone.replies, answers(here)) == ([1], [], {2: [4]})
+
+
+# pieces, streams and word that nobody waits
+
+
+def test_a_request_with_very_many_rows_runs_in_pieces_and_others_run_in_between():
+    engine, peer = make(), FakePeer()
+    engine.piece_rows = 100
+    rows = [float(row) for row in range(350)]
+    ask(engine, peer, 1, rows)
+    engine.step()
+    ask(engine, peer, 2, [7])
+    run(engine)
+    assert engine.model.seen == [100, 100, 1, 100, 50]
+    assert [reply.id for reply in peer.replies] == [2, 1]
+    assert answers(peer) == {1: [2 * row for row in rows], 2: [14]}
+
+
+def test_poison_in_one_piece_fails_that_request_alone():
+    engine, peer = make(), FakePeer()
+    engine.piece_rows = 100
+    ask(engine, peer, 1, [1.0] * 150 + [POISON])
+    ask(engine, peer, 2, [7])
+    run(engine)
+    assert refusals(peer) == {1: (500, "model_failed")}
+    assert answers(peer) == {2: [14]}
+
+
+def test_batches_stay_short_enough_for_the_earliest_deadline():
+    curve = [(1, 1e6), (2, 1.1e6), (64, 2e6)]
+    engine, peer = make(curve=curve), FakePeer()
+    now = time.monotonic_ns() // 1000
+    ask(engine, peer, 1, [1], deadline=now + 1_050_000)
+    ask(engine, peer, 2, [2], deadline=now + 60_000_000)
+    engine.step()
+    assert [reply.id for reply in peer.replies] == [1]
+    ask(engine, peer, 3, [3], deadline=now + 60_000_000)
+    run(engine)
+    assert engine.model.seen == [1, 2]
+
+
+def test_a_cancelled_request_never_reaches_the_model_and_is_told_once():
+    engine, peer, other = make(), FakePeer(), FakePeer()
+    ask(engine, peer, 1, [1])
+    ask(engine, other, 1, [5])
+    engine.cancel(1, peer)
+    engine.cancel(1, peer)
+    engine.cancel(9, peer)
+    run(engine)
+    assert [(reply.id, reply.status) for reply in peer.replies] == [(1, frames.CANCELLED)]
+    assert answers(other) == {1: [10]}
+    assert engine.model.seen == [1]
+
+
+class Yielding(FakeModel):
+    """Answers in three parts; `closed` counts the streams it could clean up after."""
+
+    def __init__(self):
+        super().__init__()
+        self.closed = 0
+
+    def predict(self, inputs):
+        self.seen.append(1)
+        return self.parts(inputs["x"])
+
+    def parts(self, values):
+        try:
+            for step in range(3):
+                if POISON in values and step == 1:
+                    raise ValueError("poison")
+                yield {"y": values * step}
+        finally:
+            self.closed += 1
+
+
+OPEN = msgspec.structs.replace(SIGNATURE, kind="open", batchable=False)
+
+
+class ListCodec(FakeCodec):
+    """Writes one part, or all of them."""
+
+    def encode(self, call, outputs):
+        if isinstance(outputs, list):
+            return Encoded(frames.CONTENT_JSON, 0, json.dumps([part["y"].tolist() for part in outputs]).encode())
+        return super().encode(call, outputs)
+
+
+def yielding():
+    return Engine(Yielding(), OPEN, {DOOR: ListCodec()})
+
+
+def test_a_stream_comes_part_by_part_while_others_are_answered():
+    engine, peer = yielding(), FakePeer()
+    ask(engine, peer, 1, [1], flags=frames.FLAG_STREAM)
+    ask(engine, peer, 2, gzip.compress(b"[2]"), flags=frames.FLAG_STREAM | frames.FLAG_GZIP)
+    run(engine)
+    parts = [(reply.id, json.loads(reply.body)) for reply in peer.replies if reply.kind == frames.PART]
+    assert parts == [(1, [0]), (1, [1]), (2, [0]), (1, [2]), (2, [2]), (2, [4])]
+    ends = [(reply.id, reply.content, reply.status) for reply in peer.replies if reply.kind == frames.RESULT]
+    assert ends == [(1, frames.CONTENT_END, 200), (2, frames.CONTENT_END, 200)]
+
+
+def test_who_takes_no_parts_gets_them_all_at_once():
+    engine, peer = yielding(), FakePeer()
+    ask(engine, peer, 1, [1])
+    run(engine)
+    assert answers(peer) == {1: [[0], [1], [2]]}
+
+
+@pytest.mark.parametrize("flags", [0, frames.FLAG_STREAM])
+def test_an_error_in_a_stream_ends_it_with_that_error(flags):
+    engine, peer = yielding(), FakePeer()
+    ask(engine, peer, 1, [POISON], flags=flags)
+    run(engine)
+    assert refusals(peer) == {1: (500, "model_failed")}
+    assert engine.model.closed == 1
+
+
+def test_a_stream_that_nobody_wants_is_closed():
+    engine, peer, gone = yielding(), FakePeer(), FakePeer()
+    ask(engine, peer, 1, [1], flags=frames.FLAG_STREAM)
+    ask(engine, gone, 1, [1], flags=frames.FLAG_STREAM)
+    engine.step()
+    engine.step()
+    engine.cancel(1, peer)
+    engine.forget(gone)
+    assert not engine.busy
+    assert engine.model.closed == 2
+    assert peer.replies[-1].status == frames.CANCELLED

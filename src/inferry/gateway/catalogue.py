@@ -1,0 +1,224 @@
+"""Catalogue: what is served, told to those who may know it, in the words of each protocol.
+
+Data flow: verb + path parts + the caller's key -> the live table -> a Page. Open Inference
+Protocol under /v2, TensorFlow Serving and KServe v1 under /v1, our own under /endpoints and /metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from inferry.errors import Forbidden, MethodNotAllowed, NotFound, Unavailable, Unsupported
+from inferry.gateway.core import Core, no_endpoint, no_version
+from inferry.gateway.live import LiveEndpoint, LiveRevision
+from inferry.gateway.page import Page, as_json, header, only
+from inferry.security.keys import may
+from inferry.types.registry import Key
+from inferry.types.routing import EndpointRoute, RevisionRoute
+
+ROUTES_HELP = "The routes are in docs/tasks/predict.md."
+LABELS = ("latest", "stable")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pages:
+    """What the protocols room makes of the table."""
+
+    server: Callable[[], dict[str, Any]]
+    model: Callable[[EndpointRoute, RevisionRoute], dict[str, Any]]
+    config: Callable[[EndpointRoute, RevisionRoute], dict[str, Any]]
+    servable: Callable[[EndpointRoute, RevisionRoute], dict[str, Any]]
+    openapi: Callable[[EndpointRoute, RevisionRoute, str], dict[str, Any]]
+    asset: Callable[[str], tuple[str, bytes]]
+
+
+class Catalogue:
+    """The routes that tell what is served; all of them need a key."""
+
+    def __init__(self, core: Core, pages: Pages) -> None:
+        self.core = core
+        self.pages = pages
+
+    def page(self, scope: dict[str, Any], verb: str, parts: list[str], key: Key) -> Page:
+        """The page of one route. Raises NotFound when there is none."""
+        match parts:
+            case ["v2", *rest]:
+                return self._oip(verb, rest, key)
+            case ["v1", "models", *rest]:
+                return self._tfs(verb, rest, key)
+            case ["version"]:
+                only(verb, "GET")
+                return Page(body=self.pages.server()["version"].encode(), content="text/plain; charset=utf-8")
+            case ["endpoints", name, *rest]:
+                return self._endpoint(scope, verb, self._find(key, name, ""), rest)
+            case ["metrics"]:
+                only(verb, "GET")
+                return self._metrics(key)
+        raise NotFound("There is no such route.", help=ROUTES_HELP)
+
+    # Open Inference Protocol
+
+    def _oip(self, verb: str, parts: list[str], key: Key) -> Page:
+        match parts:
+            case []:
+                only(verb, "GET")
+                return as_json(self.pages.server())
+            case ["repository", "index"]:
+                only(verb, "POST", "GET")
+                return as_json(self._index(key))
+            case ["models", name, *rest]:
+                only(verb, "GET")
+                return self._model(key, name, rest)
+        raise NotFound("There is no such route.", help=ROUTES_HELP)
+
+    def _model(self, key: Key, name: str, rest: list[str]) -> Page:
+        version = ""
+        if rest[:1] == ["versions"] and len(rest) > 1:
+            version, rest = rest[1], rest[2:]
+        endpoint, revision = self._find(key, name, version)
+        match rest:
+            case []:
+                return as_json(self.pages.model(endpoint.plan, revision.plan))
+            case ["ready"]:
+                ready = is_ready(revision)
+                return as_json({"name": name, "ready": ready}, status=200 if ready else 503)
+            case ["config"]:
+                return as_json(self.pages.config(endpoint.plan, revision.plan))
+            case ["infer"]:
+                raise MethodNotAllowed("A prediction is asked with POST.", help="Use POST.")
+        raise NotFound("There is no such route.", help=ROUTES_HELP)
+
+    def _index(self, key: Key) -> list[dict[str, str]]:
+        return [
+            {
+                "name": endpoint.plan.name,
+                "version": str(revision.plan.version),
+                "state": "READY" if any(link.ready for link in revision.links) else "UNAVAILABLE",
+                "reason": "",
+            }
+            for endpoint in self._visible(key)
+            for revision in endpoint.revisions
+        ]
+
+    # TensorFlow Serving and KServe v1
+
+    def _tfs(self, verb: str, parts: list[str], key: Key) -> Page:
+        """Status of all models or one, metadata; what is asked behind a colon is predicted elsewhere."""
+        if not parts:
+            only(verb, "GET")
+            return as_json({"models": [endpoint.plan.name for endpoint in self._visible(key)]})
+        last, _, action = parts[-1].partition(":")
+        name, *rest = (*parts[:-1], last)
+        version = ""
+        if rest[:1] == ["versions"] and len(rest) > 1:
+            version, rest = "" if rest[1] == "0" else rest[1], rest[2:]
+        elif rest[:1] == ["labels"] and len(rest) > 1:
+            check_label(rest[1])
+            rest = rest[2:]
+        if action == "explain" and not rest:
+            only(verb, "POST")
+            raise Unsupported("Explanations are not offered.", help="Ask for predictions with :predict.")
+        if action or rest not in ([], ["metadata"]):
+            raise NotFound("There is no such route.", help=ROUTES_HELP)
+        only(verb, "GET")
+        endpoint, revision = self._find(key, name, version)
+        if rest:
+            return as_json(self.pages.servable(endpoint.plan, revision.plan))
+        return status_page(name, endpoint.revisions if parts == [name] else [revision])
+
+    # our own
+
+    def _endpoint(
+        self, scope: dict[str, Any], verb: str, found: tuple[LiveEndpoint, LiveRevision], rest: list[str]
+    ) -> Page:
+        endpoint, revision = found
+        only(verb, "GET")
+        match rest:
+            case []:
+                return as_json(describe(endpoint, revision))
+            case ["openapi.json"]:
+                host = (header(scope, b"host") or b"").decode("latin-1")
+                return as_json(self.pages.openapi(endpoint.plan, revision.plan, f"{scope['scheme']}://{host}"))
+            case ["ping"]:
+                if not is_ready(revision):
+                    raise Unavailable("No replica of the endpoint is ready.", retry_after=1.0)
+                return as_json({"status": "Healthy"})
+        raise NotFound("There is no such route.", help=ROUTES_HELP)
+
+    def _metrics(self, key: Key) -> Page:
+        if not may(key, "metrics"):
+            raise Forbidden("This key may not read metrics.", help="Use a key with the role viewer or admin.")
+        gauges = self.core.metrics.gauges
+        gauges.clear()
+        for endpoint in self.core.endpoints.values():
+            labels = (("endpoint", endpoint.plan.name),)
+            links = [link for revision in endpoint.revisions for link in revision.links]
+            gauges["inferry_replicas_ready", labels] = sum(link.ready for link in links)
+            gauges["inferry_requests_in_flight", labels] = sum(len(link.inflight) for link in links)
+            gauges["inferry_requests_held", labels] = len(endpoint.held)
+        return Page(body=self.core.metrics.render().encode(), content="text/plain; version=0.0.4")
+
+    # the table
+
+    def _visible(self, key: Key) -> list[LiveEndpoint]:
+        return [found for found in self.core.endpoints.values() if may(key, "metadata", found.plan.name)]
+
+    def _find(self, key: Key, name: str, version: str) -> tuple[LiveEndpoint, LiveRevision]:
+        if not may(key, "metadata", name):
+            raise Forbidden("This key may not see this endpoint.", help="Ask for a key with a role for it.")
+        endpoint = self.core.endpoints.get(name.encode())
+        if endpoint is None:
+            raise no_endpoint(name.encode("utf-8", "replace"))
+        revision = endpoint.choose(version.encode("utf-8", "replace"), 0)
+        if revision is None:
+            raise no_version(endpoint, version.encode("utf-8", "replace"))
+        return endpoint, revision
+
+
+def is_ready(revision: LiveRevision) -> bool:
+    """Whether a replica of it can answer now."""
+    return any(link.ready and not link.suspect for link in revision.links)
+
+
+def check_label(label: str) -> None:
+    """Refuse a version label that names nothing: the two there are name what is served."""
+    if label not in LABELS:
+        raise NotFound(
+            f"Unrecognized servable version label: {ascii(label[:60])[1:-1]}.", help=f"Use {' or '.join(LABELS)}."
+        )
+
+
+def status_page(name: str, revisions: list[LiveRevision]) -> Page:
+    """KServe's readiness and TensorFlow Serving's status in one object; 503 unless a version can answer."""
+    versions: dict[int, bool] = {}
+    for revision in revisions:
+        versions[revision.plan.version] = versions.get(revision.plan.version, False) or is_ready(revision)
+    status = [
+        {
+            "version": str(version),
+            "state": "AVAILABLE" if ready else "LOADING",
+            "status": {"error_code": "OK", "error_message": ""},
+        }
+        for version, ready in sorted(versions.items(), reverse=True)
+    ]
+    ready = any(versions.values())
+    return as_json({"name": name, "ready": ready, "model_version_status": status}, status=200 if ready else 503)
+
+
+def describe(endpoint: LiveEndpoint, revision: LiveRevision) -> dict[str, Any]:
+    """What a caller may know of an endpoint."""
+    plan = revision.plan
+    return {
+        "name": endpoint.plan.name,
+        "model": endpoint.plan.model,
+        "version": plan.version,
+        "revision": plan.number,
+        "runtime": plan.runtime,
+        "timeout_s": plan.timeout_s,
+        "signature": msgspec.to_builtins(plan.signature),
+        "example": plan.example,
+    }
