@@ -115,8 +115,6 @@ class Transport:
 class EchoStream(Stream):
     """Answers what it got when all is there. `/hold` waits until the test calls `finish`."""
 
-    __slots__ = ("data", "done", "hold", "lost", "service")
-
     def __init__(self, service, hold, connection, id) -> None:
         Stream.__init__(self, connection, id, http2.STREAM_WINDOW)
         self.service, self.hold = service, hold

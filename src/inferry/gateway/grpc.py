@@ -173,19 +173,18 @@ def inflate(body: bytes, flags: int, limit: int) -> bytes:
 class Rpc(Stream):
     """A gRPC call: collects messages, ends with a status."""
 
-    __slots__ = ("asked", "backlog", "begun", "chunks", "ended", "limit", "need", "server", "size")
+    backlog: list[bytes] | None = None  # what came while no message could be taken
+    begun = False  # the fields before the first message are sent
+    chunks: list[bytes] | None = None  # the beginning of a message
+    ended = False  # the client sends no more
+    limit = 0  # of a message, in bytes
+    need = 0
+    size = 0
 
-    def __init__(self, server: Server, asked: Asked, connection: Sender, id: int, limit: int = 0) -> None:
+    def __init__(self, server: Server, asked: Asked, connection: Sender, id: int) -> None:
         Stream.__init__(self, connection, id, STREAM_WINDOW)
         self.server = server
         self.asked = asked
-        self.limit = limit or server.max_message  # of a message, in bytes
-        self.begun = False  # the fields before the first message are sent
-        self.ended = False  # the client sends no more
-        self.backlog: list[bytes] = []  # what came while no message could be taken
-        self.chunks: list[bytes] | None = None  # the beginning of a message
-        self.size = 0
-        self.need = 0
 
     def message(self, body: bytes, flags: int) -> None:
         """A whole message; `flags`: how it is compressed."""
@@ -201,23 +200,23 @@ class Rpc(Stream):
     def received(self, data: bytes, last: int) -> None:
         """Cut the client's bytes into messages."""
         self.ended = self.ended or bool(last)
-        if self.backlog:
+        if self.backlog is not None:
             self.backlog.append(data)
         else:
             self._advance(data)
 
     def resume(self) -> None:
         """Go on with what waits, now that a message can be taken again."""
-        if self.backlog and self.ready():
+        if self.backlog is not None and self.ready():
             data = b"".join(self.backlog)
-            self.backlog.clear()
+            self.backlog = None
             self._advance(data)
             self.connection.grant(self)
 
     def _advance(self, data: bytes) -> None:
         while data and self.alive():
             if not self.ready():
-                self.backlog.append(data)
+                self.backlog = [data]
                 return
             data = self._collect(data)
         if self.ended and self.alive():
@@ -228,7 +227,7 @@ class Rpc(Stream):
 
     def takes(self) -> bool:
         """No more than a window is kept of what cannot be taken."""
-        return not self.backlog
+        return self.backlog is None
 
     def alive(self) -> bool:
         """Whether the stream can still be answered."""
@@ -263,8 +262,9 @@ class Rpc(Stream):
 
     def _announced(self, size: int) -> int:
         """A message begins. Raises when it may not come."""
-        if size > self.limit:
-            raise TooLarge(f"The message of {size} bytes is over the limit of {self.limit}.", help="Send less in one.")
+        limit = self.limit or self.server.max_message
+        if size > limit:
+            raise TooLarge(f"The message of {size} bytes is over the limit of {limit}.", help="Send less in one.")
         return size
 
     def plain(self, body: bytes, flags: int) -> bytes:
@@ -313,8 +313,6 @@ class Rpc(Stream):
 class Refused(Stream):
     """A call that is refused for its fields."""
 
-    __slots__ = ("error",)
-
     def __init__(self, error: InferryError, connection: Sender, id: int) -> None:
         Stream.__init__(self, connection, id, STREAM_WINDOW)
         self.error = error
@@ -330,8 +328,6 @@ class Refused(Stream):
 
 class NoCall(Stream):
     """An HTTP request that is no gRPC call."""
-
-    __slots__ = ("status",)
 
     def __init__(self, status: bytes, connection: Sender, id: int) -> None:
         Stream.__init__(self, connection, id, STREAM_WINDOW)

@@ -22,15 +22,15 @@ SERVICE = "grpc.health.v1.Health"
 class Watch(Rpc):
     """One call of Watch."""
 
-    __slots__ = ("question", "services", "told")
+    limit = MAX_QUESTION
+    told = False
 
     def __init__(
         self, question: Question, services: Collection[str], server: Server, asked: Asked, connection: Sender, id: int
     ) -> None:
-        Rpc.__init__(self, server, asked, connection, id, MAX_QUESTION)
+        Rpc.__init__(self, server, asked, connection, id)
         self.question = question
         self.services = services
-        self.told = False
 
     def message(self, body: bytes, flags: int) -> None:
         """The service to watch."""

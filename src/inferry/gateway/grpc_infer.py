@@ -46,15 +46,14 @@ class Door(Protocol):
 class Infer(Rpc):
     """One prediction."""
 
-    __slots__ = ("door", "head", "pending", "room", "view")
+    head: Head | None = None
+    pending: Pending | None = None
+    room: bytearray | Lease | None = None  # where a large message is received
+    view: memoryview
 
     def __init__(self, door: Door, server: Server, asked: Asked, connection: Sender, id: int) -> None:
         Rpc.__init__(self, server, asked, connection, id)
         self.door = door
-        self.head: Head | None = None
-        self.pending: Pending | None = None
-        self.room: bytearray | Lease | None = None  # where a large message is received
-        self.view: memoryview
 
     def received(self, data: bytes, last: int) -> None:
         """The message, mostly in one piece."""

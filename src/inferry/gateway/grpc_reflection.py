@@ -23,10 +23,10 @@ UNREAD_PAUSE = 1 << 20
 class Reflect(Rpc):
     """One call of ServerReflectionInfo: each question is answered by one message."""
 
-    __slots__ = ("question",)
+    limit = MAX_QUESTION
 
     def __init__(self, question: Question, server: Server, asked: Asked, connection: Sender, id: int) -> None:
-        Rpc.__init__(self, server, asked, connection, id, MAX_QUESTION)
+        Rpc.__init__(self, server, asked, connection, id)
         self.question = question
 
     def ready(self) -> bool:

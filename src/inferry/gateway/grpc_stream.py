@@ -39,14 +39,13 @@ FINAL, NOT_FINAL = _final(1), _final(0)
 class StreamInfer(Rpc):
     """One call of ModelStreamInfer."""
 
-    __slots__ = ("door", "leaving", "timer", "waiting")
+    leaving = False
+    timer: asyncio.TimerHandle | None = None
 
     def __init__(self, door: Door, server: Server, asked: Asked, connection: Sender, id: int) -> None:
         Rpc.__init__(self, server, asked, connection, id)
         self.door = door
-        self.leaving = False
         self.waiting: set[Prediction] = set()
-        self.timer: asyncio.TimerHandle | None = None
         if asked.timeout:
             self.timer = connection.loop.call_later(asked.timeout, self._late)
 
@@ -99,7 +98,7 @@ class StreamInfer(Rpc):
         if not self.waiting and self.alive():
             if self.leaving:
                 self.fail(Unavailable("The server stops.", help="Open a new stream."))
-            elif self.ended and not self.backlog and self.chunks is None:
+            elif self.ended and self.backlog is None and self.chunks is None:
                 self._stop()
                 self.end([(b"grpc-status", b"0")])
 

@@ -44,10 +44,10 @@ class Question:
 class Tell(Rpc):
     """One call of such a method."""
 
-    __slots__ = ("question",)
+    limit = MAX_QUESTION
 
     def __init__(self, question: Question, server: Server, asked: Asked, connection: Sender, id: int) -> None:
-        Rpc.__init__(self, server, asked, connection, id, MAX_QUESTION)
+        Rpc.__init__(self, server, asked, connection, id)
         self.question = question
 
     def message(self, body: bytes, flags: int) -> None:

@@ -358,11 +358,15 @@ class Connection(Sender, asyncio.Protocol):
         if stream is not None and stream.open:
             self._trailers(stream, block, ends)
             return
-        if number <= self._last:
-            code = h2.STREAM_CLOSED if stream is not None or number in self._recent else h2.PROTOCOL_ERROR
-            raise ConnectionFault(code, "HEADERS on a stream that has ended")
         before = self._decoder.generation
         fields = self._decoder.decode(block)
+        if self._decoder.generation != before:
+            self._known.clear()
+        if number <= self._last:
+            if number in self._forgiven:
+                return  # trailers that crossed our reset
+            code = h2.STREAM_CLOSED if stream is not None or number in self._ended else h2.PROTOCOL_ERROR
+            raise ConnectionFault(code, "HEADERS on a stream that has ended")
         self._last = number
         try:
             request = h2.read_request(fields)
@@ -373,21 +377,15 @@ class Connection(Sender, asyncio.Protocol):
             self._refuse(number, h2.REFUSED_STREAM)
             return
         opener = self.shared.recognise(request)
-        self._remember(block, opener, before, request.length)
+        if self._decoder.generation == before and len(block) <= MAX_KNOWN_BLOCK:
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[block] = opener, request.length
         stream = self.streams[number] = opener(self, number)
         stream.expected = request.length
         self._opened += 1
         if ends:
             self._deliver(stream, b"", ends)
-
-    def _remember(self, block: bytes, opener: Opener, before: int, length: int) -> None:
-        """Keep what a block means, as long as equal blocks mean the same: until the table changes."""
-        if self._decoder.generation != before:
-            self._known.clear()
-        elif len(block) <= MAX_KNOWN_BLOCK:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[block] = opener, length
 
     def _trailers(self, stream: Stream, block: bytes, ends: int) -> None:
         before = self._decoder.generation
@@ -433,8 +431,9 @@ class Connection(Sender, asyncio.Protocol):
                 self._deliver(stream, b"", self._ends)
         elif stream is not None:
             self._give_up(stream, h2.STREAM_CLOSED)
-        elif number not in self._recent:
-            self._refuse(number, h2.STREAM_CLOSED)
+        elif number not in self._forgiven:
+            self._spend(1)
+            self._out.append(h2.reset(number, h2.STREAM_CLOSED))
         else:
             self._spend(0 if size else 1)
         self.grant(stream)
@@ -551,7 +550,7 @@ class Connection(Sender, asyncio.Protocol):
         self._spend(1)
         if not number:
             raise ConnectionFault(h2.PROTOCOL_ERROR, "a frame of a stream on none")
-        self._recent.append(number)
+        self._forgiven.append(number)
         self._out.append(h2.reset(number, code))
 
     def grant(self, stream: Stream | None) -> None:

@@ -54,21 +54,21 @@ class Stream:
     """One exchange. Subclasses say what the client's bytes mean and answer through `connection`.
 
     `open`: the client may still send. `budget`: how much, before it is allowed more. `window`:
-    how much it takes. `age`: for how many ticks it has owed us bytes.
+    how much it takes. `age`: for how many ticks it has owed us bytes. `expected`: bytes to come
+    by its content-length, -1 without one. Most streams live and die with the values below.
     """
 
-    __slots__ = ("age", "budget", "connection", "expected", "id", "open", "outbox", "queued", "window")
+    age = 0
+    expected = -1
+    open = True
+    outbox: deque[Item] | None = None
+    queued = 0
 
     def __init__(self, connection: Sender, id: int, budget: int) -> None:
         self.connection = connection
         self.id = id
         self.window = connection.peer_window
         self.budget = budget
-        self.expected = -1
-        self.age = 0
-        self.open = True
-        self.outbox: deque[Item] | None = None
-        self.queued = 0
 
     def received(self, data: bytes, last: int) -> None:
         """The next bytes of the client; `last`: there will be no more."""
@@ -110,7 +110,8 @@ class Sender:
         self._peer_frame = LEAST_FRAME
         self._preamble = b""
         self._blocked: dict[int, Stream] = {}
-        self._recent: deque[int] = deque(maxlen=256)  # streams that ended, the latest
+        self._ended: deque[int] = deque(maxlen=256)  # streams that ended, the latest
+        self._forgiven: deque[int] = deque(maxlen=256)  # those that we ended while the client was sending
         self._opened = 0  # streams on which the client may still send
         self._out: list[bytes | memoryview] = []
         self._bulk = 0  # bytes of messages among them
@@ -171,6 +172,7 @@ class Sender:
     def reset(self, stream: Stream, code: int) -> None:
         """Give the stream up."""
         self._drop(stream)
+        self._forgiven.append(stream.id)
         self.control(reset(stream.id, code))
 
     def grant(self, stream: Stream) -> None:
@@ -271,9 +273,10 @@ class Sender:
     def _close(self, stream: Stream) -> None:
         """Everything is sent. A client that is still sending is told that it need not."""
         del self.streams[stream.id]
-        self._recent.append(stream.id)
+        self._ended.append(stream.id)
         self.moved += 1
         if stream.open:
+            self._forgiven.append(stream.id)
             self._opened -= 1
             stream.open = False
             self._out.append(reset(stream.id, NO_ERROR))
@@ -282,7 +285,7 @@ class Sender:
         """Forget a stream with what waits for it."""
         if self.streams.pop(stream.id, None) is None:
             return
-        self._recent.append(stream.id)
+        self._ended.append(stream.id)
         self._blocked.pop(stream.id, None)
         self.queued -= stream.queued
         stream.queued = 0

@@ -91,7 +91,7 @@ class GrpcOipCodec:
         self._borrow = borrow
         self._plans: dict[bytes, _Plan] = {}
         self._heads: dict[tuple[str, str], bytes] = {}
-        self._metas: dict[tuple[str, str, tuple[int, ...]], bytes] = {}
+        self._written: dict[tuple[str, str, tuple[int, ...]], bytes] = {}
 
     # requests
 
@@ -140,10 +140,10 @@ class GrpcOipCodec:
             if number == 5:
                 inputs.append(read_input(value))
             elif number == 6:
-                wanted.append((self._output(value), True))
+                wanted.append((self._wanted(value), True))
         return _Structure(inputs, tuple(wanted))
 
-    def _output(self, message: memoryview) -> str:
+    def _wanted(self, message: memoryview) -> str:
         name = ""
         for number, wire, value in fields(message):
             if wire == BYTES and isinstance(value, memoryview):
@@ -204,11 +204,9 @@ class GrpcOipCodec:
         contents = None if call.binary else [write_contents(datatype, array) for _, array, datatype in found]
         if contents is not None and None not in contents:
             for (name, array, datatype), typed in zip(found, contents, strict=True):
-                parts.append(delimited(5, self._meta(name, datatype, array.shape) + delimited(5, typed or b"")))
+                parts.append(delimited(5, describe(name, datatype, array.shape) + delimited(5, typed or b"")))
         else:
-            for name, array, datatype in found:
-                meta = self._meta(name, datatype, array.shape)
-                parts += (b"\x2a", varint(len(meta)), meta)
+            parts += [self._output(name, datatype, array.shape) for name, array, datatype in found]
             for _, array, datatype in found:
                 data = tensors.write_raw(datatype, array)
                 parts += (b"\x32", varint(len(data)), data)
@@ -219,20 +217,19 @@ class GrpcOipCodec:
             self._heads, (name, version), lambda: delimited(1, name.encode()) + delimited(2, version.encode())
         )
 
-    def _meta(self, name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
-        return remembered(
-            self._metas,
-            (name, datatype, shape),
-            lambda: (
-                delimited(1, name.encode())
-                + delimited(2, datatype.encode())
-                + (delimited(3, b"".join(map(varint, shape))) if shape else b"")
-            ),
-        )
+    def _output(self, name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+        """An output that comes raw, but for its bytes."""
+        return remembered(self._written, (name, datatype, shape), lambda: delimited(5, describe(name, datatype, shape)))
 
     def refuse(self, error: InferryError) -> bytes:
         """The error as a google.rpc.Status."""
         return status(error)
+
+
+def describe(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    """An InferOutputTensor without contents."""
+    sizes = delimited(3, b"".join(map(varint, shape))) if shape else b""
+    return delimited(1, name.encode()) + delimited(2, datatype.encode()) + sizes
 
 
 def status(error: InferryError) -> bytes:

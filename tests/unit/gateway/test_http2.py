@@ -73,6 +73,8 @@ FAULTS = {
         reset(f.STREAM_CLOSED),
     ),
     "HEADERS on a closed stream": (DONE + headers(1), [*answered(1), *goaway(f.STREAM_CLOSED)]),
+    "DATA on a closed stream": (DONE + f.frame(f.DATA, 0, 1, b"x"), [*answered(1), *reset(f.STREAM_CLOSED)]),
+    "DATA after RST_STREAM": (OPEN + f.reset(1, f.CANCEL) + f.frame(f.DATA, 0, 1, b"x"), reset(f.STREAM_CLOSED)),
     "HEADERS after RST_STREAM": (OPEN + f.reset(1, f.CANCEL) + headers(1), goaway(f.STREAM_CLOSED)),
     # DATA (6.1)
     "more padding than DATA": (OPEN + f.frame(f.DATA, f.PADDED, 1, b"\x05abc"), goaway(f.PROTOCOL_ERROR)),
@@ -315,7 +317,8 @@ def test_an_early_answer_tells_the_client_to_stop_sending() -> None:
     peer = Peer().send(headers(1))
     peer.service.streams[0].finish(b"no")
     assert peer.said() == [*answered(1, b"no"), ("reset", 1, f.NO_ERROR)]
-    assert peer.send(f.frame(f.DATA, 1, 1, b"late")).said() == []
+    late = f.frame(f.DATA, 0, 1, b"late") + f.window_update(1, 5) + headers(1, [(b"x-a", b"1")], 5)
+    assert peer.send(late).said() == []
     assert peer.alive()
 
 

@@ -14,31 +14,13 @@ from hypothesis import strategies as st
 
 from inferry.types.messages import Messages
 from inferry.types.protobuf import WireError
+from tests.support.protos import DESCRIPTORS, POOL, PROTOS, message
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+    from google.protobuf import descriptor_pb2, json_format
 
-PROTOS = Path(__file__).parents[3] / "src/inferry/protos"
-DESCRIPTORS = (PROTOS / "descriptors.binpb").read_bytes()
 OURS = Messages(lambda: DESCRIPTORS)
-
-
-def library():
-    """The same descriptors in a pool of their own."""
-    pool = descriptor_pool.DescriptorPool()
-    found = descriptor_pb2.FileDescriptorSet.FromString(DESCRIPTORS)
-    for file in found.file:
-        pool.Add(file)
-    return pool
-
-
-POOL = library()
-
-
-def theirs(name: str):
-    return message_factory.GetMessageClass(POOL.FindMessageTypeByName(name))
-
 
 METADATA = st.fixed_dictionaries(
     {},
@@ -60,8 +42,8 @@ METADATA = st.fixed_dictionaries(
 def test_a_message_is_written_and_read_as_the_library_does(values) -> None:
     name = "inference.ModelMetadataResponse"
     written = OURS.encode(name, values)
-    read = theirs(name).FromString(written)
-    assert json_format.ParseDict(json_format.MessageToDict(read), theirs(name)()) == read
+    read = message(name).FromString(written)
+    assert json_format.ParseDict(json_format.MessageToDict(read), message(name)()) == read
     assert OURS.decode(name, read.SerializeToString()) == {key: value for key, value in values.items() if value} | (
         {"inputs": [{k: v for k, v in item.items() if v} for item in values["inputs"]]} if values.get("inputs") else {}
     )
@@ -78,7 +60,7 @@ def test_enums_maps_and_flags() -> None:
     }
     written = OURS.encode("inference.ModelConfigResponse", config)
     assert OURS.decode("inference.ModelConfigResponse", written) == config
-    read = theirs("inference.ModelConfigResponse").FromString(written).config
+    read = message("inference.ModelConfigResponse").FromString(written).config
     assert (read.input[0].data_type, list(read.input[0].dims), read.model_transaction_policy.decoupled) == (
         11,
         [-1, 4],
@@ -88,9 +70,11 @@ def test_enums_maps_and_flags() -> None:
     signature = {"inputs": {"x": {"dtype": "DT_FLOAT"}}, "method_name": "m"}
     written = OURS.encode("tensorflow.SignatureDef", signature)
     assert OURS.decode("tensorflow.SignatureDef", written) == signature
-    assert theirs("tensorflow.SignatureDef").FromString(written).inputs["x"].dtype == 1
+    assert message("tensorflow.SignatureDef").FromString(written).inputs["x"].dtype == 1
 
-    floats = theirs("inference.InferTensorContents")(fp32_contents=[1.5, -2], fp64_contents=[0.1], bool_contents=[True])
+    floats = message("inference.InferTensorContents")(
+        fp32_contents=[1.5, -2], fp64_contents=[0.1], bool_contents=[True]
+    )
     assert OURS.decode("inference.InferTensorContents", floats.SerializeToString()) == {
         "fp32_contents": [1.5, -2], "fp64_contents": [0.1], "bool_contents": [True],
     }  # fmt: skip
