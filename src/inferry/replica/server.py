@@ -50,18 +50,23 @@ class Server:
         signal.set_wakeup_fd(wakeup)
         signal.signal(signal.SIGTERM, self._on_term)
         self.poller.register(waker, select.EPOLLIN)
+        finished = self.engine.worker.descriptor if self.engine.worker is not None else -1
+        if finished >= 0:
+            self.poller.register(finished, select.EPOLLIN)
         while True:
-            timeout = 0.0 if self.engine.busy else 0.2 if self.stopping else -1.0
+            timeout = 0.0 if self.engine.ready else 0.2 if self.stopping else -1.0
             for descriptor, _ in self.poller.poll(timeout):
                 if descriptor == self.lifeline:
                     return
                 if descriptor == waker:
                     os.read(waker, 64)
+                elif descriptor == finished:
+                    self.engine.finish()
                 elif descriptor in self.connections:
                     self._receive(self.connections[descriptor])
                 else:
                     self._accept()
-            if self.engine.busy:
+            if self.engine.ready:
                 self.engine.step()
             for connection in list(self.connections.values()):
                 connection.flush()

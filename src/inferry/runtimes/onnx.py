@@ -65,6 +65,7 @@ class OnnxRuntime:
 
     imports: ClassVar[tuple[str, ...]] = ()
     borrows: ClassVar[bool] = True
+    computes_beside: ClassVar[bool] = True
 
     def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> OnnxModel:
         """Make the session. Option `threads`: for one prediction (1)."""
