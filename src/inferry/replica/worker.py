@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-SWITCH_S = 0.0002  # how long the thread may wait for Python's lock when its computation has ended
+SWITCH_S = 0.001  # how long the thread may wait for Python's lock when its computation has ended
 
 
 class Worker:
