@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from inferry.errors import Forbidden
+from inferry.errors import Forbidden, NotFound
 from inferry.gateway.core import Core, no_endpoint, no_version
 from inferry.gateway.live import LiveEndpoint, LiveRevision
 from inferry.security.keys import may
 from inferry.telemetry.metrics import Series
 from inferry.types.registry import Key
+
+LABELS = ("latest", "stable")
 
 
 def find(core: Core, key: Key, name: str, version: str) -> tuple[LiveEndpoint, LiveRevision]:
@@ -38,6 +40,22 @@ def visible(core: Core, key: Key) -> list[LiveEndpoint]:
 def is_ready(revision: LiveRevision) -> bool:
     """Whether a replica of it can answer now."""
     return any(link.ready and not link.suspect for link in revision.links)
+
+
+def versions(revisions: Iterable[LiveRevision]) -> list[tuple[int, bool]]:
+    """Each version, the newest first, and whether a replica of it can answer now."""
+    found: dict[int, bool] = {}
+    for revision in revisions:
+        found[revision.plan.version] = found.get(revision.plan.version, False) or is_ready(revision)
+    return sorted(found.items(), reverse=True)
+
+
+def check_label(label: str) -> None:
+    """Refuse a version label that names nothing: the two there are name what is served."""
+    if label not in LABELS:
+        raise NotFound(
+            f"Unrecognized servable version label: {ascii(label[:60])[1:-1]}.", help=f"Use {' or '.join(LABELS)}."
+        )
 
 
 def index(core: Core, key: Key) -> list[dict[str, str]]:
