@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from inferry.gateway import http2
+from inferry.gateway import http2, http2_control
 from inferry.gateway import http2_frames as h2
 from inferry.gateway.hpack import Decoder, block_of
 from inferry.gateway.http2_output import Answer, Stream
@@ -116,7 +116,7 @@ class EchoStream(Stream):
     """Answers what it got when all is there. `/hold` waits until the test calls `finish`."""
 
     def __init__(self, service, hold, connection, id) -> None:
-        Stream.__init__(self, connection, id, http2.STREAM_WINDOW)
+        Stream.__init__(self, connection, id, http2_control.STREAM_WINDOW)
         self.service, self.hold = service, hold
         self.data, self.done, self.lost = bytearray(), False, False
         service.streams.append(self)

@@ -31,6 +31,7 @@ from inferry.protocols.oip import OipCodec
 from inferry.protocols.plain import PlainCodec
 from inferry.protocols.tfs import PredictCodec
 from inferry.protocols.tfs_examples import CLASSIFY, REGRESS, ExamplesCodec
+from inferry.protocols.tfs_grpc import TfsGrpcCodec
 from inferry.replica.engine import Engine
 from inferry.replica.server import Server
 from inferry.security.sandbox import THREAD_VARIABLES
@@ -72,6 +73,7 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
         frames.DOOR_REGRESS: ExamplesCodec(signature, REGRESS),
         frames.DOOR_MLFLOW: MlflowCodec(signature),
         frames.DOOR_MLFLOW_CSV: CsvCodec(signature),
+        frames.DOOR_TFS: TfsGrpcCodec(signature),
     }
     load_ms = (time.monotonic() - start) * 1000
     status = ReplicaStatus(pid=os.getpid(), spec=task.spec, load_ms=load_ms, sandbox=sandbox)

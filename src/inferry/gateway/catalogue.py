@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from inferry.errors import Forbidden, MethodNotAllowed, NotFound, Unavailable, Unsupported
-from inferry.gateway.core import Core, no_endpoint, no_version
+from inferry.gateway import lookup
+from inferry.gateway.core import Core
 from inferry.gateway.live import LiveEndpoint, LiveRevision
 from inferry.gateway.page import Page, as_json, header, only
 from inferry.security.keys import may
@@ -21,7 +22,6 @@ from inferry.types.registry import Key
 from inferry.types.routing import EndpointRoute, RevisionRoute
 
 ROUTES_HELP = "The routes are in docs/tasks/predict.md."
-LABELS = ("latest", "stable")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Catalogue:
                 only(verb, "GET")
                 return Page(body=self.pages.server()["version"].encode(), content="text/plain; charset=utf-8")
             case ["endpoints", name, *rest]:
-                return self._endpoint(scope, verb, self._find(key, name, ""), rest)
+                return self._endpoint(scope, verb, lookup.find(self.core, key, name, ""), rest)
             case ["metrics"]:
                 only(verb, "GET")
                 return self._metrics(key)
@@ -69,7 +69,10 @@ class Catalogue:
                 return as_json(self.pages.server())
             case ["repository", "index"]:
                 only(verb, "POST", "GET")
-                return as_json(self._index(key))
+                return as_json(lookup.index(self.core, key))
+            case ["models", "stats"] if b"stats" not in self.core.endpoints:
+                only(verb, "GET")
+                return as_json(lookup.statistics(self.core, key, "", ""))
             case ["models", name, *rest]:
                 only(verb, "GET")
                 return self._model(key, name, rest)
@@ -79,30 +82,20 @@ class Catalogue:
         version = ""
         if rest[:1] == ["versions"] and len(rest) > 1:
             version, rest = rest[1], rest[2:]
-        endpoint, revision = self._find(key, name, version)
+        endpoint, revision = lookup.find(self.core, key, name, version)
         match rest:
             case []:
                 return as_json(self.pages.model(endpoint.plan, revision.plan))
             case ["ready"]:
-                ready = is_ready(revision)
+                ready = lookup.is_ready(revision)
                 return as_json({"name": name, "ready": ready}, status=200 if ready else 503)
             case ["config"]:
                 return as_json(self.pages.config(endpoint.plan, revision.plan))
+            case ["stats"]:
+                return as_json(lookup.statistics(self.core, key, name, version))
             case ["infer"]:
                 raise MethodNotAllowed("A prediction is asked with POST.", help="Use POST.")
         raise NotFound("There is no such route.", help=ROUTES_HELP)
-
-    def _index(self, key: Key) -> list[dict[str, str]]:
-        return [
-            {
-                "name": endpoint.plan.name,
-                "version": str(revision.plan.version),
-                "state": "READY" if any(link.ready for link in revision.links) else "UNAVAILABLE",
-                "reason": "",
-            }
-            for endpoint in self._visible(key)
-            for revision in endpoint.revisions
-        ]
 
     # TensorFlow Serving and KServe v1
 
@@ -110,14 +103,14 @@ class Catalogue:
         """Status of all models or one, metadata; what is asked behind a colon is predicted elsewhere."""
         if not parts:
             only(verb, "GET")
-            return as_json({"models": [endpoint.plan.name for endpoint in self._visible(key)]})
+            return as_json({"models": [endpoint.plan.name for endpoint in lookup.visible(self.core, key)]})
         last, _, action = parts[-1].partition(":")
         name, *rest = (*parts[:-1], last)
         version = ""
         if rest[:1] == ["versions"] and len(rest) > 1:
             version, rest = "" if rest[1] == "0" else rest[1], rest[2:]
         elif rest[:1] == ["labels"] and len(rest) > 1:
-            check_label(rest[1])
+            lookup.check_label(rest[1])
             rest = rest[2:]
         if action == "explain" and not rest:
             only(verb, "POST")
@@ -125,7 +118,7 @@ class Catalogue:
         if action or rest not in ([], ["metadata"]):
             raise NotFound("There is no such route.", help=ROUTES_HELP)
         only(verb, "GET")
-        endpoint, revision = self._find(key, name, version)
+        endpoint, revision = lookup.find(self.core, key, name, version)
         if rest:
             return as_json(self.pages.servable(endpoint.plan, revision.plan))
         return status_page(name, endpoint.revisions if parts == [name] else [revision])
@@ -144,7 +137,7 @@ class Catalogue:
                 host = (header(scope, b"host") or b"").decode("latin-1")
                 return as_json(self.pages.openapi(endpoint.plan, revision.plan, f"{scope['scheme']}://{host}"))
             case ["ping"]:
-                if not is_ready(revision):
+                if not lookup.is_ready(revision):
                     raise Unavailable("No replica of the endpoint is ready.", retry_after=1.0)
                 return as_json({"status": "Healthy"})
         raise NotFound("There is no such route.", help=ROUTES_HELP)
@@ -162,50 +155,19 @@ class Catalogue:
             gauges["inferry_requests_held", labels] = len(endpoint.held)
         return Page(body=self.core.metrics.render().encode(), content="text/plain; version=0.0.4")
 
-    # the table
-
-    def _visible(self, key: Key) -> list[LiveEndpoint]:
-        return [found for found in self.core.endpoints.values() if may(key, "metadata", found.plan.name)]
-
-    def _find(self, key: Key, name: str, version: str) -> tuple[LiveEndpoint, LiveRevision]:
-        if not may(key, "metadata", name):
-            raise Forbidden("This key may not see this endpoint.", help="Ask for a key with a role for it.")
-        endpoint = self.core.endpoints.get(name.encode())
-        if endpoint is None:
-            raise no_endpoint(name.encode("utf-8", "replace"))
-        revision = endpoint.choose(version.encode("utf-8", "replace"), 0)
-        if revision is None:
-            raise no_version(endpoint, version.encode("utf-8", "replace"))
-        return endpoint, revision
-
-
-def is_ready(revision: LiveRevision) -> bool:
-    """Whether a replica of it can answer now."""
-    return any(link.ready and not link.suspect for link in revision.links)
-
-
-def check_label(label: str) -> None:
-    """Refuse a version label that names nothing: the two there are name what is served."""
-    if label not in LABELS:
-        raise NotFound(
-            f"Unrecognized servable version label: {ascii(label[:60])[1:-1]}.", help=f"Use {' or '.join(LABELS)}."
-        )
-
 
 def status_page(name: str, revisions: list[LiveRevision]) -> Page:
     """KServe's readiness and TensorFlow Serving's status in one object; 503 unless a version can answer."""
-    versions: dict[int, bool] = {}
-    for revision in revisions:
-        versions[revision.plan.version] = versions.get(revision.plan.version, False) or is_ready(revision)
+    versions = lookup.versions(revisions)
     status = [
         {
             "version": str(version),
             "state": "AVAILABLE" if ready else "LOADING",
             "status": {"error_code": "OK", "error_message": ""},
         }
-        for version, ready in sorted(versions.items(), reverse=True)
+        for version, ready in versions
     ]
-    ready = any(versions.values())
+    ready = any(ready for _, ready in versions)
     return as_json({"name": name, "ready": ready, "model_version_status": status}, status=200 if ready else 503)
 
 

@@ -103,12 +103,7 @@ class Core:
             self._flush(endpoint)
 
     def _live(self, endpoint: EndpointRoute, plan: RevisionRoute) -> LiveRevision:
-        labels = (
-            ("endpoint", endpoint.name),
-            ("model", f"{endpoint.model}:{plan.version}"),
-            ("revision", str(plan.number)),
-        )
-        series = DoorSeries(self.metrics, labels)
+        series = DoorSeries(self.metrics, labels_of(endpoint, plan))
         return LiveRevision(endpoint.name.encode(), plan, [self.links[replica.id] for replica in plan.replicas], series)
 
     def _open(self, replica: str, path: str) -> None:
@@ -385,6 +380,15 @@ class Core:
         self._ticking = self.inflight > 0
         if self._ticking:
             self.loop.call_later(TICK_S, self._tick)
+
+
+def labels_of(endpoint: EndpointRoute, plan: RevisionRoute) -> Labels:
+    """What the metrics of a revision are found by; a door is added to that."""
+    return (
+        ("endpoint", endpoint.name),
+        ("model", f"{endpoint.model}:{plan.version}"),
+        ("revision", str(plan.number)),
+    )
 
 
 class DoorSeries(dict[int, Series]):

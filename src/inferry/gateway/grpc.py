@@ -18,7 +18,7 @@ from inferry.errors import InferryError, InternalError, InvalidInput, RequestTim
 from inferry.gateway.core import Core
 from inferry.gateway.head import Head
 from inferry.gateway.hpack import Field, block_of
-from inferry.gateway.http2 import STREAM_WINDOW, Connection, Opener
+from inferry.gateway.http2_control import STREAM_WINDOW, Control, Opener
 from inferry.gateway.http2_frames import Request
 from inferry.gateway.http2_output import Answer, Sender, Stream
 from inferry.types import frames
@@ -84,7 +84,7 @@ class Server:
         self.max_message = max_message
         self.head_timeout_s = head_timeout_s
         self.body_timeout_s = body_timeout_s
-        self.connections: set[Connection] = set()
+        self.connections: set[Control] = set()
 
     def recognise(self, request: Request) -> Opener:
         """The opener of streams for calls with these fields."""

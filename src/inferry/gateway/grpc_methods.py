@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from inferry.gateway import grpc_health, grpc_oip, grpc_reflection
+from inferry.gateway import grpc_health, grpc_oip, grpc_reflection, grpc_tfs
 from inferry.gateway.catalogue import Pages
 from inferry.gateway.core import Core
 from inferry.gateway.grpc import Method
@@ -14,6 +14,6 @@ from inferry.types.messages import Messages
 def make_methods(core: Core, pages: Pages, descriptors: Callable[[], bytes]) -> Mapping[bytes, Method]:
     """Path -> what answers it. `descriptors` reads the descriptors of the protocols, on first use."""
     messages = Messages(descriptors)
-    served = {**grpc_oip.methods(core, pages, messages)}
+    served = {**grpc_oip.methods(core, pages, messages), **grpc_tfs.methods(core, pages, messages)}
     services = {path.decode().split("/")[1] for path in served}
     return {**served, **grpc_health.methods(messages, services), **grpc_reflection.methods(messages)}

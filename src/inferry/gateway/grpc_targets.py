@@ -8,9 +8,10 @@ begins, by the lengths of what is before it. Nothing else is looked at.
 from __future__ import annotations
 
 from inferry.types import frames
-from inferry.types.protobuf import BYTES, WireError, fields, read_varint
+from inferry.types.protobuf import BYTES, WireError, fields, read_varint, signed, submessages
 
 NAME_TAG, VERSION_TAG, RAW_TAG = 0x0A, 0x12, 0x3A
+LABELS = (b"latest", b"stable")
 
 
 class OipTarget:
@@ -53,3 +54,37 @@ class OipTarget:
         except WireError:
             pass  # the length is not all here
         return 0
+
+
+class TfsTarget:
+    """PredictRequest: model_spec = 1, a ModelSpec of name = 1, version = 2 (an Int64Value), version_label = 4."""
+
+    number = frames.DOOR_TFS
+
+    def prefix(self, body: bytes) -> int:
+        """The end of the model_spec."""
+        return 2 + body[1] if body[0] == NAME_TAG and body[1] < 0x80 else 0
+
+    def target(self, body: memoryview) -> tuple[bytes, bytes]:
+        """Name and version. The labels `latest` and `stable`, and version 0, are what is served."""
+        name = version = b""
+        for spec in submessages(body, 1):
+            for number, wire, value in fields(spec):
+                if wire == BYTES and isinstance(value, memoryview):
+                    if number == 1:
+                        name = bytes(value)
+                    elif number == 2:
+                        version = number_of(value)
+                    elif number == 4:
+                        version = b"" if bytes(value) in LABELS else bytes(value)
+        return name, version
+
+    def tensor_at(self, body: memoryview) -> int:  # noqa: ARG002 - tensors are nested here, and not looked for
+        """Not told."""
+        return 0
+
+
+def number_of(wrapper: memoryview) -> bytes:
+    """The text of an Int64Value, none for 0."""
+    value = next((signed(value) for number, _, value in fields(wrapper) if number == 1 and isinstance(value, int)), 0)
+    return b"%d" % value if value else b""

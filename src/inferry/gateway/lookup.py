@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from inferry.errors import Forbidden
-from inferry.gateway.core import Core, no_endpoint, no_version
+from inferry.errors import Forbidden, NotFound
+from inferry.gateway.core import Core, labels_of, no_endpoint, no_version
 from inferry.gateway.live import LiveEndpoint, LiveRevision
 from inferry.security.keys import may
 from inferry.telemetry.metrics import Series
 from inferry.types.registry import Key
+
+LABELS = ("latest", "stable")
 
 
 def find(core: Core, key: Key, name: str, version: str) -> tuple[LiveEndpoint, LiveRevision]:
@@ -40,6 +42,22 @@ def is_ready(revision: LiveRevision) -> bool:
     return any(link.ready and not link.suspect for link in revision.links)
 
 
+def versions(revisions: Iterable[LiveRevision]) -> list[tuple[int, bool]]:
+    """Each version, the newest first, and whether a replica of it can answer now."""
+    found: dict[int, bool] = {}
+    for revision in revisions:
+        found[revision.plan.version] = found.get(revision.plan.version, False) or is_ready(revision)
+    return sorted(found.items(), reverse=True)
+
+
+def check_label(label: str) -> None:
+    """Refuse a version label that names nothing: the two there are name what is served."""
+    if label not in LABELS:
+        raise NotFound(
+            f"Unrecognized servable version label: {ascii(label[:60])[1:-1]}.", help=f"Use {' or '.join(LABELS)}."
+        )
+
+
 def index(core: Core, key: Key) -> list[dict[str, str]]:
     """The Open Inference Protocol's repository index."""
     return [
@@ -61,19 +79,20 @@ def statistics(core: Core, key: Key, name: str, version: str) -> dict[str, Any]:
     else:
         endpoint, found = find(core, key, name, version)
         pairs = [(endpoint, revision) for revision in ([found] if version else endpoint.revisions)]
-    return {"model_stats": [counters(endpoint.plan.name, revision) for endpoint, revision in pairs]}
+    return {"model_stats": [counters(core, endpoint, revision) for endpoint, revision in pairs]}
 
 
-def counters(name: str, revision: LiveRevision) -> dict[str, Any]:
+def counters(core: Core, endpoint: LiveEndpoint, revision: LiveRevision) -> dict[str, Any]:
     """One revision's counters through all doors. What is not measured apart is in no duration."""
-    every = list(revision.series.values())
+    wanted = labels_of(endpoint.plan, revision.plan)
+    every = [series for labels, series in core.metrics.series.items() if labels[: len(wanted)] == wanted]
     success = sum(series.statuses.get(200, 0) for series in every)
     fail = total(every, lambda series: sum(series.statuses.values())) - success
     failed_us = total(every, lambda series: series.failed_us)
     spent_us = total(every, lambda series: series.total_us) - failed_us
     unknown, nothing = duration(success, 0), duration(0, 0)  # readers want as many inputs and outputs as runs
     return {
-        "name": name,
+        "name": endpoint.plan.name,
         "version": str(revision.plan.version),
         "last_inference": max((int(series.last * 1000) for series in every), default=0),
         "inference_count": max(success, total(every, lambda series: series.rows)),

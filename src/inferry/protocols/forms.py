@@ -10,6 +10,12 @@ from __future__ import annotations
 import msgspec
 
 from inferry.errors import InferryError, NotFound
+from inferry.types.protobuf import delimited, integer
+
+
+def grpc_error(error: InferryError) -> bytes:
+    """The form of all gRPC services: a google.rpc.Status."""
+    return integer(1, error.grpc) + delimited(2, error.sentence().encode(errors="replace"))
 
 
 def oip_error(error: InferryError) -> bytes:

@@ -17,6 +17,7 @@ import numpy as np
 from inferry.errors import InferryError, InvalidInput
 from inferry.interfaces.codec import Call, Encoded
 from inferry.protocols import tensors
+from inferry.protocols.forms import grpc_error
 from inferry.protocols.grpc_contents import read_contents, write_contents
 from inferry.protocols.named import NamedTensors
 from inferry.protocols.tensors import DTYPES, Array
@@ -27,7 +28,6 @@ from inferry.types.protobuf import (
     delimited,
     field_at,
     fields,
-    integer,
     read_varint,
     signed,
     submessages,
@@ -223,18 +223,13 @@ class GrpcOipCodec:
 
     def refuse(self, error: InferryError) -> bytes:
         """The error as a google.rpc.Status."""
-        return status(error)
+        return grpc_error(error)
 
 
 def describe(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
     """An InferOutputTensor without contents."""
     sizes = delimited(3, b"".join(map(varint, shape))) if shape else b""
     return delimited(1, name.encode()) + delimited(2, datatype.encode()) + sizes
-
-
-def status(error: InferryError) -> bytes:
-    """An error as a google.rpc.Status."""
-    return integer(1, error.grpc) + delimited(2, error.sentence().encode(errors="replace"))
 
 
 def remembered(memory: dict[Any, bytes], key: Any, make: Callable[[], bytes]) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inferry.gateway import http2
+from inferry.gateway import http2_control
 from inferry.gateway import http2_frames as f
 from inferry.gateway.hpack import block_of
 from tests.support.http2_peer import REQUEST, Peer, answered, headers, request
@@ -43,7 +43,7 @@ DONE = request(1)
 FAULTS = {
     # frames and their sizes (RFC 9113, 4)
     "a frame over the agreed size": (
-        f.HEADER.pack((http2.MAX_FRAME + 1) << 8 | f.DATA, 0, 1),
+        f.HEADER.pack((http2_control.MAX_FRAME + 1) << 8 | f.DATA, 0, 1),
         goaway(f.FRAME_SIZE_ERROR),
     ),
     "a huge SETTINGS": (f.HEADER.pack(100_000 << 8 | f.SETTINGS, 0, 0), goaway(f.ENHANCE_YOUR_CALM)),
@@ -273,7 +273,7 @@ def test_large_messages_come_in_and_windows_open_again() -> None:
     peer = Peer()
     peer.send(headers(1))
     body = bytes(range(256)) * 20_000  # 5 MB
-    allowed, sent = http2.STREAM_WINDOW, 0
+    allowed, sent = http2_control.STREAM_WINDOW, 0
     while sent < len(body):
         piece = body[sent : sent + min(500_000, allowed)]
         sent += len(piece)
@@ -298,9 +298,10 @@ def test_more_data_than_a_streams_window_is_a_fault() -> None:
     assert peer.alive()
 
 
-def test_more_data_than_the_connections_window_is_a_fault(monkeypatch) -> None:
-    monkeypatch.setattr(http2, "CONNECTION_WINDOW", 100_000)
-    peer = Peer().send(HELD + f.HEADER.pack(100_001 << 8 | f.DATA, 0, 1))
+def test_more_data_than_the_connections_window_is_a_fault() -> None:
+    peer = Peer().send(HELD)
+    peer.connection._budget = 100_000  # else it is opened again long before
+    peer.send(f.HEADER.pack(100_001 << 8 | f.DATA, 0, 1))
     assert peer.said() == goaway(f.FLOW_CONTROL_ERROR)
 
 
@@ -327,7 +328,7 @@ def test_an_early_answer_tells_the_client_to_stop_sending() -> None:
 
 def test_streams_at_a_time_are_bounded() -> None:
     peer = Peer()
-    many = range(1, 2 * http2.MAX_STREAMS, 2)
+    many = range(1, 2 * http2_control.MAX_STREAMS, 2)
     peer.send(b"".join(request(number, path=b"/hold") for number in many))
     assert peer.said() == []
     over = many[-1] + 2
@@ -618,7 +619,7 @@ def test_any_bytes_leave_it_whole(pieces: list[bytes], cut: int, greeted: bool) 
     one = peer.connection
     assert one.queued == sum(stream.queued for stream in one.streams.values())
     assert one._opened == sum(stream.open for stream in one.streams.values())
-    assert len(one._rest) <= http2.MAX_BLOCK + 9
+    assert len(one._rest) <= http2_control.MAX_BLOCK + 9
     assert one.over == bool(peer.transport.eof or peer.transport.closed)
     for stream in list(one.streams.values()):
         stream.finish(b"answer")
