@@ -30,6 +30,7 @@ MAX_INFLIGHT = 4096
 MAX_BYTES = 512 << 20
 MARGIN = 1.25
 EAGER_US = 100
+LONE = 8  # requests one after the other before the gateway takes it for a habit
 MAX_TIMEOUT_S = 3600.0
 MAX_MOVES = 3
 TICK_S = 0.05
@@ -73,6 +74,7 @@ class Core:
         self._ticking = False
         self._counter = 0
         self._turn = 0
+        self._lone = 0
         self._cores = len(os.sched_getaffinity(0))
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -188,7 +190,8 @@ class Core:
         self.bytes += pending.size
         if link is not None:
             link.send(pending)
-            if self.inflight == 1 and link.predict_us < EAGER_US and self._cores > 1:
+            self._lone = self._lone + 1 if self.inflight == 1 else 0
+            if self._lone > LONE and link.predict_us < EAGER_US and self._cores > 1:
                 self._look_again(link, pending.id, now)
         else:
             self._hold(pending)
