@@ -82,7 +82,7 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     os.close(report)
     gc.collect()
     gc.freeze()
-    engine = Engine(model, signature, codecs, read_curve(manifest.inspection.batch_us))
+    engine = Engine(model, signature, codecs, read_curve(manifest.inspection.batch_us), beside=runtime.computes_beside)
     Server(listener, lifeline, engine, lambda: facts).run()
     with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox
         os.unlink(task.socket)  # noqa: PTH108 - no Path object for one call

@@ -6,8 +6,8 @@
 
 Data flow: parts -> bytes of events. On the hot path the connection writes them as they come
 through a Writer; off it a Listener keeps them for the ordinary app, which sends at its client's pace.
-Parts cannot be held back at the replica, since its stream is shared: of what a client has not
-read LIMIT bytes are kept, and then its request is cut off.
+Parts cannot be held back at the replica, since its stream is shared: a client that has not read
+LIMIT bytes when the next part comes is cut off.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from inferry.gateway.head import Head
 from inferry.gateway.live import Body, LiveRevision, Pending
 from inferry.types import frames
 
-LIMIT = 1 << 20
+LIMIT = 4 << 20
 MEDIA = "text/event-stream"
 UNBUFFERED = (b"x-accel-buffering", b"no")  # for proxies that would wait for more
 END = b"event: end\ndata: {}\n\n"
@@ -65,11 +65,15 @@ class Writer:
         framing = b"transfer-encoding: chunked\r\n" if head.chunks else b""
         self._lines = b"".join((lines, headers, framing, b"" if head.keep_alive else b"connection: close\r\n", b"\r\n"))
 
-    def send(self, event: bytes) -> bool:
-        """Write one event; whether the client keeps up."""
+    @property
+    def full(self) -> bool:
+        """Whether too much is unread for one more part."""
+        return self._transport.get_write_buffer_size() > LIMIT
+
+    def send(self, event: bytes) -> None:
+        """Write one event."""
         self._transport.write(self._lines + (b"%x\r\n%b\r\n" % (len(event), event) if self._chunks else event))
         self._lines = b""
-        return self._transport.get_write_buffer_size() <= LIMIT
 
     def end(self) -> None:
         """Write what tells that no event follows."""
@@ -95,8 +99,9 @@ class Listener:
 
     def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
         """One part."""
-        self._take(revision, reply, data(reply.body))
-        if self._size > LIMIT:
+        if self._size <= LIMIT:
+            self._take(revision, reply, data(reply.body))
+        else:
             self.hang_up()
             self._keep(failure(self._forms[head.door](too_slow())))
 

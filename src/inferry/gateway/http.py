@@ -266,9 +266,11 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
         """Write one part of an answer, unless the client reads too slowly."""
-        if not self._send_event(head, revision, events.data(reply.body)) and self._pending is not None:
+        if self._events is not None and self._events.full and self._pending is not None:
             self.shared.core.cancel(self._pending)
             self._break_events(head, events.too_slow(), keep=False)
+        else:
+            self._send_event(head, revision, events.data(reply.body))
 
     def refuse(self, head: Head, error: InferryError) -> None:
         """Write an error of the gateway's own."""
@@ -278,12 +280,13 @@ class GatewayProtocol(HttpToolsProtocol):
         body = self.shared.forms[head.door](error)
         self._write(head, error.status, CONTENT[frames.CONTENT_JSON], error_headers(error), body)
 
-    def _send_event(self, head: Head, revision: LiveRevision, event: bytes) -> bool:
-        """Write an event; whether the client keeps up."""
+    def _send_event(self, head: Head, revision: LiveRevision, event: bytes) -> None:
+        """Write an event; before the first, the head of the answer."""
         if self._events is None:
             lines = STATUS_LINE[200] + self.shared.date(self.server_state.default_headers) + revision.headers
             self._events = events.Writer(self.transport, head, lines)
-        return self.transport.is_closing() or self._events.send(event)
+        if not self.transport.is_closing():
+            self._events.send(event)
 
     def _break_events(self, head: Head, error: InferryError, *, keep: bool) -> None:
         """An answer that began goes no further."""

@@ -20,13 +20,16 @@ import time
 from collections import deque
 from typing import Protocol
 
+from inferry.gateway.head import Head
 from inferry.gateway.live import Pending
 from inferry.gateway.segments import Lease, Pool
 from inferry.types import frames
 
 log = logging.getLogger(__name__)
 
-CONTENTS = (frames.CONTENT_END, frames.CONTENT_JSON, frames.CONTENT_BINARY, frames.CONTENT_PROTO)
+PROTO_DOORS = (frames.DOOR_GRPC, frames.DOOR_TFS)
+PROTO, TEXTS = (frames.CONTENT_PROTO,), (frames.CONTENT_JSON, frames.CONTENT_BINARY)
+CONTENTS = (frames.CONTENT_END, *TEXTS, *PROTO)
 LEARN = 0.05  # how much one answer moves the estimate of the time a request takes
 
 
@@ -77,7 +80,7 @@ class Link:
         self._unsent: deque[tuple[memoryview, Lease | None]] = deque()
         self._flushing = False
         self._lent: dict[int, Lease] = {}
-        self._number = 0
+        self._number = self._streams = 0
         self._worked = 0
         self._page: mmap.mmap | None = None
 
@@ -149,9 +152,9 @@ class Link:
 
     def cancel(self, pending: Pending) -> None:
         """Nobody waits for this request any more: the replica need not compute it."""
-        if self.inflight.pop(pending.id, None) is not None and self._sock is not None:
+        if self.inflight.get(pending.id) is pending and self._sock is not None:
             self._write(frames.pack_request(pending.id, frames.CANCEL))
-        self._maybe_close()
+        self.forget(pending)
 
     def trim(self) -> None:
         """Let go of shared memory that lay idle."""
@@ -258,17 +261,29 @@ class Link:
                 raise frames.FrameError("an answer in a segment that was not lent")
             (size,) = frames.ANSWER.unpack(reply.body)
             reply = reply._replace(content=reply.content & ~frames.IN_SEGMENT, body=lease.answer(size))
-        check(reply)
         if reply.kind == frames.PART:
             pending = self.inflight.get(reply.id)
             if pending is not None and pending.head.flags & frames.FLAG_STREAM:
+                check(reply, pending.head)
+                self._streams += not pending.streaming
+                pending.streaming = True
                 self.owner.on_part(pending, reply)
             return 0
         pending = self.inflight.pop(reply.id, None)
-        if pending is not None:
+        if pending is None:
+            check(reply, None)
+            return 1
+        if pending.streaming:  # others were answered meanwhile: it says nothing of how long they wait
+            self._streams -= 1
+        else:
             self.predict_us = reply.predict_us
-            self.owner.on_reply(pending, reply)
-        return 1
+        try:
+            check(reply, pending.head)
+        except frames.FrameError:
+            self.inflight[reply.id] = pending  # it is sorted with the others that wait
+            raise
+        self.owner.on_reply(pending, reply)
+        return not pending.streaming
 
     def _learn(self, now: int, ended: int) -> None:
         """Measure how fast the replica drains its queue."""
@@ -278,12 +293,13 @@ class Link:
 
     def wait_us(self) -> float:
         """How long a request sent now will take: all before it, itself, and the batch that runs."""
-        waiting = len(self.inflight)
+        waiting = len(self.inflight) - self._streams
         return (waiting + 1) * self.service_us + self.predict_us if waiting else 0.0
 
     def forget(self, pending: Pending) -> None:
         """Stop waiting for an answer: its deadline is over."""
-        self.inflight.pop(pending.id, None)
+        if self.inflight.pop(pending.id, None) is not None:
+            self._streams -= pending.streaming
         self._maybe_close()
 
     # the end
@@ -329,9 +345,16 @@ class Link:
         )
 
 
-def check(reply: frames.Reply) -> None:
-    """Raise FrameError unless HTTP can be made of a reply: user code runs where it comes from."""
-    if reply.kind not in (frames.RESULT, frames.PART) or reply.content not in CONTENTS:
-        raise frames.FrameError(f"reply of kind {reply.kind}, content {reply.content}")
+def check(reply: frames.Reply, head: Head | None) -> None:
+    """Raise FrameError unless an answer to this request can be made of a reply: user code runs where it comes from."""
+    if reply.kind not in (frames.RESULT, frames.PART):
+        raise frames.FrameError(f"reply of kind {reply.kind}")
     if reply.status != 200 and not 400 <= reply.status <= 599:
         raise frames.FrameError(f"reply with status {reply.status}")
+    if reply.content not in CONTENTS:
+        raise frames.FrameError(f"reply with content {reply.content}")
+    if head is None or reply.status != 200:
+        return
+    ends = reply.content == frames.CONTENT_END and reply.kind == frames.RESULT and head.flags & frames.FLAG_STREAM
+    if not ends and reply.content not in (PROTO if head.door in PROTO_DOORS else TEXTS):
+        raise frames.FrameError(f"reply with content {reply.content} at door {head.door}")

@@ -43,7 +43,10 @@ class Asker(Protocol):
 class Pending:
     """One request under way. Times are CLOCK_MONOTONIC microseconds."""
 
-    __slots__ = ("asker", "body", "deadline", "endpoint", "head", "id", "link", "moves", "revision", "size", "start")
+    __slots__ = (
+        "asker", "body", "deadline", "endpoint", "head", "id", "link",
+        "moves", "revision", "size", "start", "streaming",
+    )  # fmt: skip
 
     def __init__(self, asker: Asker, head: Head, body: Body, endpoint: LiveEndpoint, start: int, deadline: int) -> None:
         self.asker = asker
@@ -55,6 +58,7 @@ class Pending:
         self.deadline = deadline
         self.id = 0
         self.moves = 0
+        self.streaming = False
         self.link: Link | None = None
         self.revision: LiveRevision | None = None
 

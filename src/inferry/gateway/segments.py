@@ -108,8 +108,8 @@ class Pool:
         return Lease(self, segment, offset, size)
 
     def give(self, segment: Segment) -> None:
-        """A lease is over."""
-        if self._closed or self._idle + segment.capacity > IDLE_BYTES:
+        """A lease is over. What the replica never got is not kept: its descriptor would stay open."""
+        if self._closed or segment.descriptor >= 0 or self._idle + segment.capacity > IDLE_BYTES:
             self._end(segment)
         else:
             self._idle += segment.capacity

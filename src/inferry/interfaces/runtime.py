@@ -34,10 +34,13 @@ class Runtime(Protocol):
     `imports`: modules that a zygote imports once, beside the plugin's own, so that forks start fast.
     `borrows`: the model only reads its inputs, keeps none of them and never answers one, so they may
     lie in memory that is used again afterwards.
+    `computes_beside`: `predict` lets go of Python's lock while it computes and may be called from
+    another thread than `load`.
     """
 
     imports: ClassVar[tuple[str, ...]]
     borrows: ClassVar[bool]
+    computes_beside: ClassVar[bool]
 
     def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> LoadedModel:
         """Load `artifact/entry`. `signature` is None while inspecting."""

@@ -134,7 +134,7 @@ class OipCodec:
         if self._flat:
             try:
                 return self._numbers.decode(body)
-            except (msgspec.DecodeError, ValueError):
+            except (msgspec.DecodeError, ValueError, RecursionError):
                 pass  # another form, or an error that the other decoder tells
         head: _Body = parse(self._decoder, body, HINT)
         if self._only_numbers:

@@ -4,7 +4,8 @@ Data flow: requests that arrived together -> decode by door -> `policy.next_batc
 predict -> split -> encode -> replies in the order in which they are finished. A batch that
 fails is halved until the request at fault stands alone, so one bad item never fails its mates.
 A request with very many rows is run in pieces, and an answer that is an iterator is sent in
-parts; others are served in between.
+parts; others are served in between. Where it pays, the model computes in a thread of its own while
+the next requests are decoded and the last answers written.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from inferry.errors import DeadlineExceeded, InferryError, InternalError, Invali
 from inferry.interfaces.codec import Call, Codec, Encoded
 from inferry.interfaces.runtime import LoadedModel
 from inferry.policy import batching
+from inferry.replica.worker import Worker
 from inferry.types import frames
 from inferry.types.signature import Signature
 
 MAX_BODY = 256 << 20
 MAX_ANSWER = frames.MAX_FRAME - frames.REPLY.size
 MAX_PARTS = 10_000
+WORTH_US = 200.0  # shorter calls are over before a thread would have begun
 
 
 class Peer(Protocol):
@@ -75,11 +78,16 @@ class Stream:
 
 
 class Engine:
-    """One model with its codecs. `curve`: what a call of the model takes by its rows, as far as known."""
+    """One model with its codecs.
+
+    `curve`: what a call of the model takes by its rows, as far as known. `beside`: the model may compute
+    in another thread than the one that loaded it.
+    """
 
     def __init__(
-        self, model: LoadedModel, signature: Signature, codecs: Mapping[int, Codec], curve: batching.Curve = ()
-    ) -> None:
+        self, model: LoadedModel, signature: Signature, codecs: Mapping[int, Codec],
+        curve: batching.Curve = (), *, beside: bool = False,
+    ) -> None:  # fmt: skip
         self.model = model
         self.signature = signature
         self.codecs = codecs
@@ -90,11 +98,19 @@ class Engine:
         self.queue: list[Item] = []
         self.streams: list[Stream] = []
         self.served = 0
+        self.worker = Worker(model.predict) if beside else None
+        self._running: list[Item] = []
+        self._started = 0
 
     @property
     def busy(self) -> bool:
-        """Whether `step` has something to do."""
-        return bool(self.queue or self.streams)
+        """Whether anything is under way."""
+        return bool(self.queue or self.streams or self._running)
+
+    @property
+    def ready(self) -> bool:
+        """Whether `step` has something to do now."""
+        return bool(self.streams or (self.queue and not self._running))
 
     def forget(self, peer: Peer) -> None:
         """Drop what is under way for a peer that is gone."""
@@ -135,7 +151,7 @@ class Engine:
 
     def step(self) -> None:
         """Run one batch from the front of the queue, and ask each stream for one part."""
-        if self.queue:
+        if self.queue and not self._running:
             self._next()
         for stream in list(self.streams):
             self._advance(stream)
@@ -162,22 +178,52 @@ class Engine:
             return
         if len(live) == 1 and self.signature.batchable and live[0].call.rows > self.piece_rows:
             self._run_piece(live[0])
+        elif self.worker is not None and self._worth_a_thread(live):
+            self._running, self._started = live, time.monotonic_ns()
+            self.worker.start(stack([item.call for item in live]))
         else:
             self._run(live)
+
+    def _worth_a_thread(self, batch: list[Item]) -> bool:
+        """Whether the call is long, and there is something to do meanwhile."""
+        rows = min(sum(item.waiting.rows for item in batch), self.max_rows)
+        return bool(self.times) and self.times[rows] >= WORTH_US and (len(batch) > 1 or bool(self.queue))
+
+    def finish(self) -> None:
+        """The worker's call ended: begin the next one, then answer."""
+        assert self.worker is not None
+        batch, start = self._running, self._started
+        self._running = []
+        try:
+            outputs = self.worker.result()
+            check_rows(outputs, sum(item.call.rows for item in batch))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
+            self._divide(batch, error)
+            return
+        spent = (time.monotonic_ns() - start) // 1000
+        if len(self.queue) > 1:
+            self._next()
+        self._answer_all(batch, split(outputs, [item.call for item in batch]), start, spent)
 
     def _run(self, batch: list[Item]) -> None:
         start = time.monotonic_ns()
         try:
             parts = self._predict(batch)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                self._run(batch[:middle])
-                self._run(batch[middle:])
-                return
+            self._divide(batch, error)
+            return
+        self._answer_all(batch, parts, start, (time.monotonic_ns() - start) // 1000)
+
+    def _divide(self, batch: list[Item], error: BaseException) -> None:
+        """A batch failed: try its halves, until who is at fault stands alone."""
+        if len(batch) == 1:
             self._failed(batch[0], error)
             return
-        spent = (time.monotonic_ns() - start) // 1000
+        middle = len(batch) // 2
+        self._run(batch[:middle])
+        self._run(batch[middle:])
+
+    def _answer_all(self, batch: list[Item], parts: list[Any], start: int, spent: int) -> None:
         size = len(batch)
         for item, outputs in zip(batch, parts, strict=True):
             queue_us = (start - item.arrived) // 1000
@@ -201,15 +247,9 @@ class Engine:
             if self.signature.batchable:
                 check_rows(outputs, calls[0].rows)
             return [outputs]
-        stacked = {name: np.concatenate([call.inputs[name] for call in calls]) for name in calls[0].inputs}
-        outputs = self.model.predict(stacked)
+        outputs = self.model.predict(stack(calls))
         check_rows(outputs, sum(call.rows for call in calls))
-        parts, start = [], 0
-        for call in calls:
-            end = start + call.rows
-            parts.append({name: value[start:end] for name, value in outputs.items()})
-            start = end
-        return parts
+        return split(outputs, calls)
 
     def _run_piece(self, item: Item) -> None:
         """The next rows of a large request; it then goes to the end of the queue, or is answered."""
@@ -329,6 +369,24 @@ class Engine:
         if not self.signature.batchable or not 0 < call.rows <= self.max_rows:
             return None
         return tuple([(name, array.dtype.char, array.shape[1:]) for name, array in call.inputs.items()])
+
+
+def stack(calls: list[Call]) -> dict[str, Any]:
+    """The inputs of calls that run together."""
+    if len(calls) == 1:
+        inputs: dict[str, Any] = calls[0].inputs
+        return inputs
+    return {name: np.concatenate([call.inputs[name] for call in calls]) for name in calls[0].inputs}
+
+
+def split(outputs: Mapping[str, Any], calls: list[Call]) -> list[Any]:
+    """Each call's own rows of the outputs."""
+    parts, start = [], 0
+    for call in calls:
+        end = start + call.rows
+        parts.append({name: value[start:end] for name, value in outputs.items()})
+        start = end
+    return parts
 
 
 def check_rows(outputs: Mapping[str, Any], rows: int) -> None:

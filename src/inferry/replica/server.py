@@ -24,6 +24,7 @@ from inferry.replica.engine import Engine
 from inferry.types import frames
 
 GRACE_S = 30.0
+EAGER_NS = 200_000  # how long to look for the next request before going to sleep, when they come that fast
 
 
 class Server:
@@ -39,6 +40,8 @@ class Server:
         self.connections: dict[int, Connection] = {}
         self.stopping = 0.0
         self.poller = select.epoll()
+        self._cores = len(os.sched_getaffinity(0))
+        self._eager = False
 
     def run(self) -> None:
         """The loop. Returns when drained after a stop, or when the platform is gone."""
@@ -50,18 +53,23 @@ class Server:
         signal.set_wakeup_fd(wakeup)
         signal.signal(signal.SIGTERM, self._on_term)
         self.poller.register(waker, select.EPOLLIN)
+        finished = self.engine.worker.descriptor if self.engine.worker is not None else -1
+        if finished >= 0:
+            self.poller.register(finished, select.EPOLLIN)
         while True:
-            timeout = 0.0 if self.engine.busy else 0.2 if self.stopping else -1.0
-            for descriptor, _ in self.poller.poll(timeout):
+            timeout = 0.0 if self.engine.ready else 0.2 if self.stopping else -1.0
+            for descriptor, _ in self._wait(timeout):
                 if descriptor == self.lifeline:
                     return
                 if descriptor == waker:
                     os.read(waker, 64)
+                elif descriptor == finished:
+                    self.engine.finish()
                 elif descriptor in self.connections:
                     self._receive(self.connections[descriptor])
                 else:
                     self._accept()
-            if self.engine.busy:
+            if self.engine.ready:
                 self.engine.step()
             for connection in list(self.connections.values()):
                 connection.flush()
@@ -69,6 +77,26 @@ class Server:
                     self._drop(connection)
             if self.stopping and not self.engine.busy and self._drained():
                 return
+
+    def _wait(self, timeout: float) -> list[tuple[int, int]]:
+        """Events of the poller, waited for at most `timeout` seconds (-1: for ever).
+
+        Waking a sleeping process takes longer than a small model does. So while requests come one hard
+        on the other, a moment is spent looking again and again, always after whoever else wants this core.
+        """
+        events = self.poller.poll(0.0)
+        if events or not timeout:
+            return events
+        started = now = time.monotonic_ns()
+        while self._eager and now - started < EAGER_NS:
+            os.sched_yield()
+            events = self.poller.poll(0.0)
+            if events:
+                return events
+            now = time.monotonic_ns()
+        events = self.poller.poll(timeout)
+        self._eager = time.monotonic_ns() - now < EAGER_NS and self._cores > 1
+        return events
 
     def _on_term(self, *_: object) -> None:
         self._stop()

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import onnxruntime as ort
 
 from inferry.errors import InferryError, InvalidInput, InvalidModel, ModelFailed
+from inferry.policy.batching import best_rows, read_curve
 from inferry.runtimes.onnx_errors import refused_load
 from inferry.runtimes.onnx_labels import class_labels
 from inferry.runtimes.proof import batch_curve, proven_batchable
@@ -30,6 +31,7 @@ from inferry.runtimes.tensors import (
     head,
     made_up,
     plain,
+    take,
 )
 from inferry.types.sample import Sample
 from inferry.types.signature import Inspection, Scalar, Signature, TensorSpec
@@ -53,7 +55,7 @@ _TYPES = {
 _LABEL = ("label", "output_label")
 _PROBABILITIES = ("probabilities", "output_probability", "probability_tensor")
 _CONVERTERS = {"skl2onnx", "OnnxMLTools"}
-WORTH_MS = 0.5  # shorter predictions gain nothing from a second thread
+WORTH_MS = 0.5  # shorter calls gain nothing from a second thread
 TRIES = 8
 _MADE_UP_SIZES = (1, 2, 8, 32, 224)
 
@@ -63,6 +65,7 @@ class OnnxRuntime:
 
     imports: ClassVar[tuple[str, ...]] = ()
     borrows: ClassVar[bool] = True
+    computes_beside: ClassVar[bool] = True
 
     def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> OnnxModel:
         """Make the session. Option `threads`: for one prediction (1)."""
@@ -146,6 +149,8 @@ class OnnxModel:
             outputs=outputs,
             batchable=proven_batchable(self.predict, specs, whole, by_contract=meta.producer_name in _CONVERTERS),
         )
+        curve = batch_curve(self.predict, whole) if signature.batchable else {}
+        rows = best_rows(read_curve(curve)) if curve else 1
         return Inspection(
             signature=signature,
             example=example_body(signature, inputs),
@@ -155,16 +160,16 @@ class OnnxModel:
             notes=() if sample else ("The example input is made up: give a sample to see real values.",),
             load_ms=self._load_ms,
             predict_ms=predict_ms,
-            batch_us=batch_curve(self.predict, whole) if signature.batchable else {},
-            threads_gain=self._threads_gain(inputs, predict_ms),
+            batch_us=curve,
+            threads_gain=self._threads_gain(take(whole, [0] * rows) if rows > 1 else inputs),
         )
 
-    def _threads_gain(self, inputs: dict[str, Array], predict_ms: float) -> float:
-        """How many times faster all cores answer the example than one does; 0 when that cannot matter."""
+    def _threads_gain(self, inputs: dict[str, Array]) -> float:
+        """How many times faster all cores answer a batch than one does; 0 when that cannot matter."""
         cores = len(os.sched_getaffinity(0))
-        if cores == 1 or predict_ms < WORTH_MS:
-            return 0.0
         alone, session = _best_of(lambda: self.predict(inputs)), self._session
+        if cores == 1 or alone * 1e3 < WORTH_MS:
+            return 0.0
         try:
             self._session = _open(self._path, cores)
             return round(alone / _best_of(lambda: self.predict(inputs)), 2)

@@ -37,6 +37,7 @@ class PythonRuntime:
 
     imports: ClassVar[tuple[str, ...]] = ()
     borrows: ClassVar[bool] = False
+    computes_beside: ClassVar[bool] = False
 
     def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> PythonModel:
         """Import the file, make the object and call its `load`. Option `class`: which one."""

@@ -40,6 +40,7 @@ class SklearnRuntime:
         "sklearn.preprocessing",
     )  # fmt: skip
     borrows: ClassVar[bool] = False
+    computes_beside: ClassVar[bool] = False
 
     def load(
         self,

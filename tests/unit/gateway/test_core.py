@@ -304,9 +304,12 @@ async def test_a_request_that_every_replica_dies_of_is_given_up(world):
         frames.pack_reply(1, frames.RESULT, status=100),
         frames.pack_reply(1, frames.RESULT, status=999),
         frames.pack_reply(1, frames.RESULT, content=7),
+        frames.pack_reply(1, frames.RESULT, content=frames.CONTENT_END),
+        frames.pack_reply(1, frames.RESULT, content=frames.CONTENT_PROTO, body=b"x"),
+        frames.pack_reply(1, frames.RESULT, content=frames.CONTENT_JSON | frames.IN_SEGMENT, body=bytes(8)),
         frames.pack_reply(1, frames.STATUS_REPLY),
     ],
-    ids=["bytes", "204", "100", "999", "content", "kind"],
+    ids=["bytes", "204", "100", "999", "content", "end", "protobuf", "segment", "kind"],
 )
 async def test_a_replica_that_sends_garbage_is_hung_up_on_and_its_request_moves(world, garbage):
     replica = await world.replica("a", hold=True)
@@ -578,3 +581,23 @@ async def test_parts_reach_who_takes_them_and_give_time_for_the_next(world):
     assert await taking.outcome() == (200, "a")
     assert await whole.outcome() == (200, "a")
     assert (taking.parts, whole.parts) == ([0, 1, 2, 3], [])
+
+
+async def test_streams_under_way_do_not_make_others_look_late(world):
+    replica = await world.replica("a", hold=True)
+    world.apply(iris=(revision(replica),))
+    await world.ready()
+    await slowed(world, replica, 1, 0.1)
+    streams = [world.submit(flags=frames.FLAG_STREAM, timeout=30) for _ in range(20)]
+    requests = [await asked(replica) for _ in streams]
+    for request in requests:
+        await replica.answer(request, kind=frames.PART, body=b"0")
+    async with asyncio.timeout(WAIT_S):
+        while not all(stream.parts for stream in streams):
+            await asyncio.sleep(0.001)
+    quick = world.submit(timeout=0.5)
+    await replica.answer(await asked(replica))
+    assert await quick.outcome() == (200, "a")
+    for request in requests:
+        await replica.answer(request, content=frames.CONTENT_END, body=b'{"by": "a"}')
+    assert {await stream.outcome() for stream in streams} == {(200, "a")}

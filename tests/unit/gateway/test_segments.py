@@ -13,6 +13,7 @@ from inferry.gateway.segments import IDLE_BYTES, SMALLEST, Pool
 def lent(pool, size, data=b"", align=0):
     lease = pool.take(size, align)
     lease.body()[: len(data)] = data
+    lease.segment.sent()
     return lease
 
 
@@ -57,7 +58,8 @@ def test_sizes_are_rounded_up_and_the_data_begins_on_a_cache_line():
 
 
 def test_the_other_side_cannot_shrink_or_grow_it():
-    segment = lent(Pool(), 100_000).segment
+    lease = Pool().take(100_000)
+    segment = lease.segment
     other = os.dup(segment.descriptor)
     try:
         for size in (0, segment.capacity - 1, segment.capacity + 1):
@@ -106,7 +108,8 @@ def test_little_is_kept_idle():
 
 def test_after_the_end_nothing_is_lent_and_what_comes_back_is_dropped():
     pool = Pool()
-    lease = lent(pool, 1000, b"x")
+    lease = pool.take(1000)
+    lease.body()[:1] = b"x"
     pool.close()
     assert pool.take(1000) is None
     assert bytes(lease.body()[:1]) == b"x"
@@ -114,3 +117,14 @@ def test_after_the_end_nothing_is_lent_and_what_comes_back_is_dropped():
     del lease
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(descriptor)
+
+
+def test_a_segment_that_the_replica_never_got_is_closed_at_once():
+    pool = Pool()
+    lease = pool.take(1000)
+    descriptor = lease.segment.descriptor
+    del lease
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(descriptor)
+    pool.trim()
+    assert pool.over() == []

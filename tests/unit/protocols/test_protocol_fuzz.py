@@ -151,5 +151,6 @@ def test_any_depth(kind: Any, name: str, depth: int) -> None:
     attempt(kind(EVERY[name]), b"[" * depth + b"1" + b"]" * depth)
     attempt(kind(EVERY[name]), b'{"inputs":' * depth + b"1" + b"}" * depth)
     attempt(kind(EVERY[name]), b'{"inputs":' * depth + b"NaN" + b"}" * depth)
+    attempt(kind(EVERY[name]), b'{"a":' * depth)
     nested = b"[" * depth + b"1" + b"]" * depth
     attempt(kind(EVERY[name]), b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":' + nested + b"}]}")

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import select
+import threading
 import time
 import zlib
 
@@ -395,3 +397,95 @@ def test_a_stream_that_nobody_wants_is_closed():
     assert not engine.busy
     assert engine.model.closed == 2
     assert peer.replies[-1].status == frames.CANCELLED
+
+
+# computing beside
+
+
+class Gated(FakeModel):
+    """Computes when it may; `threads` are those that it was called in."""
+
+    def __init__(self):
+        super().__init__()
+        self.entered, self.gate = threading.Event(), threading.Event()
+        self.threads = []
+
+    def predict(self, inputs):
+        self.threads.append(threading.get_ident())
+        self.entered.set()
+        assert self.gate.wait(10)
+        return super().predict(inputs)
+
+
+SLOW_CURVE = [(1, 1000.0), (64, 1500.0)]
+
+
+def beside(model=None):
+    return Engine(model or FakeModel(), SIGNATURE, {DOOR: FakeCodec()}, SLOW_CURVE, beside=True)
+
+
+def settle(engine):
+    """As the replica's loop does: step when there is something to do, else wait for the worker."""
+    while engine.busy:
+        if engine.ready:
+            engine.step()
+        else:
+            assert select.select([engine.worker.descriptor], [], [], 10)[0]
+            engine.finish()
+
+
+@given(
+    st.lists(st.lists(st.integers(-100, 100).map(float), min_size=1, max_size=9), min_size=1, max_size=40),
+    st.sets(st.integers(0, 39)),
+)
+def test_beside_too_everybody_is_answered_once_and_right_whoever_is_poisoned(bodies, poisoned):
+    engine, peer = beside(), FakePeer()
+    for id, body in enumerate(bodies):
+        ask(engine, peer, id, [*body, POISON] if id in poisoned else body)
+    settle(engine)
+    assert sorted(reply.id for reply in peer.replies) == list(range(len(bodies)))
+    bad = poisoned & set(range(len(bodies)))
+    assert set(refusals(peer)) == bad
+    assert answers(peer) == {id: [2 * x for x in body] for id, body in enumerate(bodies) if id not in bad}
+
+
+def test_the_next_requests_are_decoded_and_the_expired_refused_while_the_model_computes():
+    model = Gated()
+    engine, peer = beside(model), FakePeer()
+    for id in range(70):
+        ask(engine, peer, id, [1])
+    engine.step()
+    assert model.entered.wait(10)
+    assert engine.busy
+    assert not engine.ready
+    ask(engine, peer, 100, b"{")  # a bad one is told at once
+    assert refusals(peer) == {100: (400, "invalid_input")}
+    engine.cancel(69, peer)
+    model.gate.set()
+    settle(engine)
+    assert len(answers(peer)) == 69
+    assert model.seen == [64, 5]
+    assert set(model.threads) != {threading.get_ident()}
+
+
+def test_a_lone_request_is_computed_at_once_in_the_replicas_own_thread():
+    model = Gated()
+    model.gate.set()
+    engine, peer = beside(model), FakePeer()
+    ask(engine, peer, 1, [1])
+    engine.step()
+    assert answers(peer) == {1: [2]}
+    assert model.threads == [threading.get_ident()]
+
+
+def test_a_peer_that_leaves_while_the_model_computes_for_it_takes_nobody_along():
+    model = Gated()
+    engine, gone, peer = beside(model), FakePeer(), FakePeer()
+    ask(engine, gone, 1, [1])
+    ask(engine, peer, 1, [5])
+    engine.step()
+    assert model.entered.wait(10)
+    engine.forget(gone)
+    model.gate.set()
+    settle(engine)
+    assert answers(peer) == {1: [10]}
