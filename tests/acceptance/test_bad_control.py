@@ -299,7 +299,7 @@ def test_a_home_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_every_socket_that_listens_is_loopback_or_private(target: Target) -> None:
     listening = processes.listening(target.platform.processes())
     assert {address for kind, address in listening if kind == "tcp"} == {
-        url.removeprefix("http://") for url in (target.platform.http, target.platform.control)
+        url.removeprefix("http://") for url in (target.platform.http, target.platform.grpc, target.platform.control)
     }
     paths = [Path(address) for kind, address in listening if kind == "unix"]
     assert len(paths) >= 4, paths  # the gateway's, two zygotes', two replicas'

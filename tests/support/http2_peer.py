@@ -10,7 +10,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from inferry.gateway import http2, http2_control
 from inferry.gateway import http2_frames as h2
@@ -167,7 +167,7 @@ class Peer:
     """The client's side."""
 
     def __init__(self, greet: bool = True) -> None:
-        self.loop, self.transport, self.service = Loop(), Transport(), Echo()
+        self.loop, self.transport, self.service = Loop(), Transport(), self.make_service()
         self.registry: set[object] = set()
         self.connection = http2.Connection(self.loop, self.service, self.registry)  # type: ignore[arg-type]
         self.transport.protocol = self.connection
@@ -178,6 +178,10 @@ class Peer:
             self.send(h2.PREFACE + h2.settings({}))
             kinds = [(frame.kind, frame.flags) for frame in self.frames()]
             assert kinds == [(h2.SETTINGS, 0), (h2.WINDOW_UPDATE, 0), (h2.SETTINGS, h2.ACK)]
+
+    def make_service(self) -> Any:
+        """What answers the requests."""
+        return Echo()
 
     def send(self, data: bytes, piece: int = 0) -> Peer:
         """Bytes, as one read or in pieces."""

@@ -231,7 +231,7 @@ class Rpc(Stream):
 
     def alive(self) -> bool:
         """Whether the stream can still be answered."""
-        return self.connection.streams.get(self.id) is self
+        return not self.ending and self.connection.streams.get(self.id) is self
 
     def _collect(self, data: bytes) -> bytes:
         """Add bytes to the message under way; hand it on when it is complete. What is left of them."""

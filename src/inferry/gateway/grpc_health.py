@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
-from inferry.errors import InferryError, NotFound, Unavailable
+from inferry.errors import InferryError, InvalidInput, NotFound, Unavailable
 from inferry.gateway.grpc import Asked, Method, Rpc, Server
 from inferry.gateway.grpc_tell import MAX_QUESTION, Question, tells
 from inferry.gateway.http2_output import Sender
@@ -41,6 +41,11 @@ class Watch(Rpc):
             return
         self.told = True
         self._tell("SERVING" if name in self.services else "SERVICE_UNKNOWN")
+
+    def finished(self) -> None:
+        """Nothing more is asked; what is watched goes on."""
+        if not self.told:
+            self.fail(InvalidInput("The call has no message.", help="Send one."))
 
     def owes(self) -> bool:
         """Only its question."""

@@ -110,7 +110,6 @@ class Infer(Rpc):
     def message(self, body: bytes, flags: int) -> None:
         """The one message."""
         if self.pending is not None:
-            self.aborted()
             self.fail(InvalidInput("A second message came.", help="Send one for each call."))
             return
         try:
@@ -124,6 +123,11 @@ class Infer(Rpc):
         """No message came, or it is under way."""
         if self.pending is None:
             self.fail(InvalidInput("The call has no message.", help="Send one."))
+
+    def fail(self, error: InferryError) -> None:
+        """End with an error; what was asked is dropped."""
+        self.aborted()
+        super().fail(error)
 
     def aborted(self) -> None:
         """The client does not wait any more."""

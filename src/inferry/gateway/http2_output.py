@@ -55,10 +55,12 @@ class Stream:
 
     `open`: the client may still send. `budget`: how much, before it is allowed more. `window`:
     how much it takes. `age`: for how many ticks it has owed us bytes. `expected`: bytes to come
-    by its content-length, -1 without one. Most streams live and die with the values below.
+    by its content-length, -1 without one. `ending`: what ends it is sent, or waits to be. Most
+    streams live and die with the values below.
     """
 
     age = 0
+    ending = False
     expected = -1
     open = True
     outbox: deque[Item] | None = None
@@ -130,6 +132,7 @@ class Sender:
             or size > JOIN_LIMIT
             or self._paused
             or self._preamble
+            or stream.outbox
         ):
             self.start(stream, answer.head)
             self.send(stream, prefix, body)
@@ -168,6 +171,7 @@ class Sender:
     def end(self, stream: Stream, block: bytes) -> None:
         """The fields that end the stream."""
         self._put(stream, (END_HEADERS | END_STREAM, block))
+        stream.ending = True
 
     def reset(self, stream: Stream, code: int) -> None:
         """Give the stream up."""
@@ -194,7 +198,7 @@ class Sender:
 
     def _put(self, stream: Stream, item: Item) -> None:
         """Queue one item and send what goes."""
-        if self.streams.get(stream.id) is not stream:
+        if stream.ending or self.streams.get(stream.id) is not stream:
             return
         if stream.outbox is None:
             stream.outbox = deque()
