@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferry.interfaces.codec import Encoded
-from inferry.replica import engine as engines
+from inferry.replica import calls
 from inferry.replica.engine import Engine
 from inferry.types import frames
 from tests.support.fake_model import DOOR, LEAVE, POISON, SIGNATURE, FakeCodec, FakeModel, FakePeer
@@ -252,7 +252,7 @@ def test_a_spoiled_compressed_body_is_refused(flag, spoil):
 
 @pytest.mark.parametrize("size", [1001, 1100, 5000, 5_000_000])
 def test_a_bomb_stops_at_the_limit(monkeypatch, size):
-    monkeypatch.setattr(engines, "MAX_BODY", 1000)
+    monkeypatch.setattr(calls, "MAX_BODY", 1000)
     engine, peer = make(), FakePeer()
     ask(engine, peer, 1, gzip.compress(b" " * (size - 3) + b"[1]"), flags=frames.FLAG_GZIP)
     ask(engine, peer, 2, gzip.compress(b" " * 997 + b"[1]"), flags=frames.FLAG_GZIP)
