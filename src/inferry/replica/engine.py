@@ -30,18 +30,19 @@ from inferry.types.signature import Signature
 MAX_ANSWER = frames.MAX_FRAME - frames.REPLY.size
 MAX_PARTS = 10_000
 WORTH_US = 200.0  # shorter calls are over before a thread would have begun
+LONG_US = 2000.0  # so long a call goes to a thread even when nobody else waits yet
 
 
 class Engine:
     """One model with its codecs.
 
-    `curve`: what a call of the model takes by its rows, as far as known. `beside`: the model may compute
-    in another thread than the one that loaded it.
+    `curve`: what a call of the model takes by its rows, as far as known. `workers`: how many calls may
+    compute at the same time beside the engine's own thread (0: the model belongs to that one).
     """
 
     def __init__(
         self, model: LoadedModel, signature: Signature, codecs: Mapping[int, Codec],
-        curve: batching.Curve = (), *, beside: bool = False,
+        curve: batching.Curve = (), *, workers: int = 0,
     ) -> None:  # fmt: skip
         self.model = model
         self.signature = signature
@@ -53,9 +54,9 @@ class Engine:
         self.queue: list[Item] = []
         self.streams: list[Stream] = []
         self.served = 0
-        self.worker = Worker(model.predict) if beside else None
-        self._running: list[Item] = []
-        self._started = 0
+        self.workers = {worker.descriptor: worker for worker in (Worker(model.predict) for _ in range(workers))}
+        self._idle = list(self.workers)
+        self._running: dict[int, tuple[list[Item], int]] = {}
 
     @property
     def busy(self) -> bool:
@@ -65,7 +66,11 @@ class Engine:
     @property
     def ready(self) -> bool:
         """Whether `step` has something to do now."""
-        return bool(self.streams or (self.queue and not self._running))
+        return bool(self.streams or (self.queue and self._free()))
+
+    def _free(self) -> bool:
+        """Whether the model may be called now."""
+        return bool(self._idle) if self._running else True
 
     def forget(self, peer: Peer) -> None:
         """Drop what is under way for a peer that is gone."""
@@ -106,8 +111,10 @@ class Engine:
 
     def step(self) -> None:
         """Run one batch from the front of the queue, and ask each stream for one part."""
-        if self.queue and not self._running:
+        while self.queue and self._free():
             self._next()
+            if not self._running:
+                break
         for stream in list(self.streams):
             self._advance(stream)
 
@@ -133,24 +140,30 @@ class Engine:
             return
         if len(live) == 1 and self.signature.batchable and live[0].call.rows > self.piece_rows:
             self._run_piece(live[0])
-        elif self.worker is not None and self._worth_a_thread(live):
-            self._running, self._started = live, time.monotonic_ns()
-            self.worker.start(stack([item.call for item in live]))
+        elif self._idle and self._worth_a_thread(live):
+            self._start(live)
         else:
             self._run(live)
 
-    def _worth_a_thread(self, batch: list[Item]) -> bool:
-        """Whether the call is long, and there is something to do meanwhile."""
-        rows = min(sum(item.waiting.rows for item in batch), self.max_rows)
-        return bool(self.times) and self.times[rows] >= WORTH_US and (len(batch) > 1 or bool(self.queue))
+    def _start(self, batch: list[Item]) -> None:
+        descriptor = self._idle.pop()
+        self._running[descriptor] = batch, time.monotonic_ns()
+        self.workers[descriptor].start(stack([item.call for item in batch]))
 
-    def finish(self) -> None:
-        """The worker's call ended: begin the next one, then answer."""
-        assert self.worker is not None
-        batch, start = self._running, self._started
-        self._running = []
+    def _worth_a_thread(self, batch: list[Item]) -> bool:
+        """Whether the call is long: so long that others may come, or long enough for those that are there."""
+        if not self.times:
+            return False
+        expected = self.times[min(sum(item.waiting.rows for item in batch), self.max_rows)]
+        others = len(batch) > 1 or bool(self.queue) or bool(self._running)
+        return expected >= (WORTH_US if others else LONG_US)
+
+    def finish(self, descriptor: int) -> None:
+        """A worker's call ended: begin the next one, then answer."""
+        batch, start = self._running.pop(descriptor)
+        self._idle.append(descriptor)
         try:
-            outputs = self.worker.result()
+            outputs = self.workers[descriptor].result()
             check_rows(outputs, sum(item.call.rows for item in batch))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
             self._divide(batch, error)
