@@ -19,7 +19,7 @@ from inferry.gateway.http2_output import Sender, Stream
 
 MAX_STREAMS = 1024
 MAX_FRAME = 1 << 20
-MAX_BLOCK = 64 << 10
+MAX_BLOCK = 16 << 10
 STREAM_WINDOW = 1 << 20
 CONNECTION_WINDOW = 16 << 20
 CREDIT = 1000
