@@ -22,9 +22,9 @@ import asyncio, json, sys
 import httpx
 import numpy as np
 from kserve import InferInput, InferRequest, RESTConfig
-from kserve.inference_client import InferenceRESTClient
+from kserve.inference_client import InferenceGRPCClient, InferenceRESTClient
 
-async def main(base, key, rows):
+async def main(base, target, key, rows):
     headers = {"authorization": "Bearer " + key}
     client = InferenceRESTClient(RESTConfig(protocol="v2"))
     assert await client.is_server_live(base, headers=headers)
@@ -45,9 +45,17 @@ async def main(base, key, rows):
         await client.explain(base, "clients", {"instances": rows}, headers=headers)
     except httpx.HTTPStatusError as error:
         assert error.response.status_code == 501, error
+    client, fields = InferenceGRPCClient(target), (("authorization", "Bearer " + key),)
+    assert await client.is_server_live(headers=fields)
+    assert await client.is_model_ready("clients", headers=fields)
+    for binary in (False, True):
+        tensor = InferInput("x", [len(rows), 4], "FP32")
+        tensor.set_data_from_numpy(np.array(rows, dtype=np.float32), binary_data=binary)
+        answer = await client.infer(InferRequest("clients", [tensor]), headers=fields)
+        said.append(next(o for o in answer.outputs if o.name == "label").as_numpy().tolist())
     print(json.dumps(said))
 
-asyncio.run(main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))
+asyncio.run(main(*sys.argv[1:4], json.loads(sys.argv[4])))
 """
 
 
@@ -197,10 +205,10 @@ def kserve_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_kserve_rest_client_works_unmodified(platform: Platform, endpoint: str, kserve_python: Path) -> None:
+def test_kserve_clients_work_unmodified(platform: Platform, endpoint: str, kserve_python: Path) -> None:
     result = subprocess.run(
-        [kserve_python, "-c", KSERVE, platform.http, platform.key, json.dumps(models.IRIS_ROWS)],
+        [kserve_python, "-c", KSERVE, platform.http, platform.grpc, platform.key, json.dumps(models.IRIS_ROWS)],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout.splitlines()[-1]) == [models.IRIS_KINDS] * 3
+    assert json.loads(result.stdout.splitlines()[-1]) == [models.IRIS_KINDS] * 5

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -17,7 +20,7 @@ import pytest
 from inferry.gateway import http2_frames as h2
 from inferry.gateway.hpack import block_of
 from tests.support import models, processes
-from tests.support.platform import Platform
+from tests.support.platform import Platform, inferry_command
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the clients' own dependencies warn when imported
@@ -128,6 +131,32 @@ def test_cancelled_calls_are_not_computed(platform: Platform, slow: str) -> None
         assert time.monotonic() - start < 2
 
 
+def test_a_client_that_dies_leaves_no_work(platform: Platform, slow: str) -> None:
+    """Ten calls of half a second from a process that is killed: the next does not wait for them."""
+    program = f"""
+import threading, numpy as np, tritonclient.grpc as triton
+from tests.acceptance.test_grpc_life import sleep_for
+client = triton.InferenceServerClient({platform.grpc!r})
+headers = {{"authorization": "Bearer {platform.key}"}}
+for _ in range(10):
+    client.async_infer({slow!r}, sleep_for(0.5), lambda result, error: None, headers=headers)
+print("asked", flush=True)
+threading.Event().wait()
+"""
+    root = str(Path(__file__).parents[2])
+    with subprocess.Popen([sys.executable, "-W", "ignore", "-c", program], stdout=subprocess.PIPE, cwd=root) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"asked\n"
+        time.sleep(0.3)
+        process.kill()
+    time.sleep(0.1)
+    start = time.monotonic()
+    again = Call(platform, slow, 0.01)
+    again.join(20)
+    assert again.error is None
+    assert time.monotonic() - start < 2
+
+
 def test_a_client_that_does_not_read_holds_up_nobody(platform: Platform, model_dir: Path) -> None:
     platform.deploy(models.doubler(model_dir), "grpc-unread")
     headers = {"authorization": f"Bearer {platform.key}"}
@@ -159,11 +188,6 @@ def test_a_client_that_does_not_read_holds_up_nobody(platform: Platform, model_d
 
 
 def test_serve_has_a_grpc_port_too(tmp_path: Path, model_dir: Path) -> None:
-    import json
-    import subprocess
-
-    from tests.support.platform import inferry_command
-
     ready = tmp_path / "ready.json"
     command = [*inferry_command(), "serve", str(models.iris_onnx(model_dir)), "--name", "iris"]
     ports = ["--port", "0", "--grpc-port", "0", "--ready-file", str(ready)]

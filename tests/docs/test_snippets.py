@@ -58,6 +58,7 @@ def adapted(code: str, platform: Platform) -> str:
     for written, meant in {
         "http://127.0.0.1:8000": platform.http,
         "http://127.0.0.1:8080": platform.control,
+        "127.0.0.1:8001": platform.grpc,
         "~/.inferry": str(platform.home),
     }.items():
         code = code.replace(written, meant)

@@ -48,10 +48,9 @@ STATUS_OF_HTTP = {
 class Asked:
     """What the fields of a call say, with the Heads that were made for it by how its messages begin."""
 
-    __slots__ = ("authorization", "flags", "heads", "path", "timeout")
+    __slots__ = ("authorization", "flags", "heads", "timeout")
 
     def __init__(self, request: Request) -> None:
-        self.path = request.path
         self.authorization = b""
         self.flags = 0
         self.timeout = 0.0

@@ -123,6 +123,18 @@ def _steps() -> tuple[tuple[int, int, int, tuple[int, ...]], ...]:
 STEPS = _steps()
 
 
+def _symbol(window: int) -> tuple[int, int]:
+    """The symbol whose code begins a window of LONGEST bits, and the code's length."""
+    for length, first, end, symbols in STEPS:
+        if window < end:
+            return symbols[(window >> (LONGEST - length)) - first], length
+    raise HpackError("no such code")  # there is one for every window
+
+
+USUAL = [_symbol(octet << (LONGEST - 8)) for octet in range(256)]
+"""The symbol and its length by the first eight bits, right where that is at most eight."""
+
+
 def huffman_decode(data: bytes) -> bytes:
     """The text of a Huffman-coded string. Raises HpackError."""
     out = bytearray()
@@ -137,15 +149,14 @@ def huffman_decode(data: bytes) -> bytes:
             return bytes(out)
         # the window is filled up with ones, as padding is
         window = bits >> (have - LONGEST) if have >= LONGEST else ((bits + 1) << (LONGEST - have)) - 1
-        for length, first, end, symbols in STEPS:
-            if window < end:
-                symbol = symbols[(window >> (LONGEST - length)) - first]
-                if length > have or symbol == END:
-                    raise HpackError("a Huffman string is cut off or holds its end symbol")
-                out.append(symbol)
-                have -= length
-                bits &= (1 << have) - 1
-                break
+        symbol, length = USUAL[window >> (LONGEST - 8)]
+        if length > 8:
+            symbol, length = _symbol(window)
+        if length > have or symbol == END:
+            raise HpackError("a Huffman string is cut off or holds its end symbol")
+        out.append(symbol)
+        have -= length
+        bits &= (1 << have) - 1
 
 
 def read_integer(block: bytes, at: int, mask: int) -> tuple[int, int]:

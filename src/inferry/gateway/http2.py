@@ -232,6 +232,7 @@ class Connection(Control):
 
     def _fields(self, block: bytes, ends: int, number: int) -> None:
         """A complete block: a new stream, or the trailers of one."""
+        self._spend(len(block) >> 8)
         stream = self.streams.get(number)
         if stream is not None and stream.open:
             self._trailers(stream, block, ends)

@@ -19,7 +19,7 @@ from inferry.gateway.http2_output import Sender, Stream
 
 MAX_STREAMS = 1024
 MAX_FRAME = 1 << 20
-MAX_BLOCK = 64 << 10
+MAX_BLOCK = 16 << 10
 STREAM_WINDOW = 1 << 20
 CONNECTION_WINDOW = 16 << 20
 CREDIT = 1000
@@ -97,13 +97,6 @@ class Control(Sender, asyncio.Protocol):
             self._ticker.cancel()
         self._abort_all()
 
-    def eof_received(self) -> bool:
-        """The client sends no more: nothing can be asked any more, but what was asked is answered."""
-        if not self.streams:
-            return False
-        self._leave(final=True)
-        return True
-
     def shutdown(self) -> None:
         """The server drains: tell the client to go elsewhere, finish what it asked, close."""
         if not self._leaving:
@@ -111,15 +104,14 @@ class Control(Sender, asyncio.Protocol):
             self._leaving = True
             self.loop.call_later(GOODBYE_S, self._leave)
 
-    def _leave(self, *, final: bool = False) -> None:
+    def _leave(self) -> None:
         """Take no more streams; close when the last is answered."""
         if self.over:
             return
         if self._limit == h2.MAX_WINDOW:
             self._leaving = True
             self._limit = self._last
-            if not final:
-                self.control(h2.goaway(self._last, h2.NO_ERROR))
+            self.control(h2.goaway(self._last, h2.NO_ERROR))
             for stream in list(self.streams.values()):
                 stream.leave()
         self._maybe_close()

@@ -482,15 +482,6 @@ def test_a_reset_stream_drops_its_work() -> None:
     assert peer.send(request(3)).said() == answered(3)
 
 
-def test_a_client_that_ends_its_side_gets_what_it_asked() -> None:
-    peer = Peer().send(request(1, path=b"/hold"))
-    assert peer.connection.eof_received()
-    peer.service.streams[0].finish()
-    assert peer.said() == answered(1)
-    assert peer.transport.closed
-    assert not Peer().connection.eof_received()
-
-
 def test_sweeping_sends_idle_clients_away_and_finds_dead_ones() -> None:
     peer = Peer()
     peer.connection.sweep()
