@@ -14,7 +14,7 @@ from inferry.compose.gateway import FORMS, make_pages, make_server
 from inferry.gateway.app import App
 from inferry.gateway.core import Core
 from inferry.gateway.head import Heads
-from inferry.gateway.http import Services
+from inferry.gateway.services import Services
 from inferry.security.keys import KeyRing
 from inferry.telemetry.metrics import Metrics
 from tests.support.fake_replica import PEPPER, FakeReplica, make_key, revision, table

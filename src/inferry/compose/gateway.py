@@ -20,8 +20,9 @@ from inferry.gateway.core import Core
 from inferry.gateway.grpc import Server
 from inferry.gateway.grpc_methods import make_methods
 from inferry.gateway.head import Heads
-from inferry.gateway.http import Services, protocol_class
+from inferry.gateway.http import protocol_class
 from inferry.gateway.http2 import Connection
+from inferry.gateway.services import Services
 from inferry.protocols import forms, metadata, openapi, pages
 from inferry.security.files import read_private
 from inferry.security.keys import KeyRing

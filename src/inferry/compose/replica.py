@@ -22,8 +22,8 @@ from inferry import plugins
 from inferry.compose.confinement import enter
 from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
-from inferry.policy.batching import read_curve
-from inferry.policy.threads import choose_threads
+from inferry.policy.batching import Curve, best_rows, read_curve
+from inferry.policy.threads import choose_threads, choose_workers
 from inferry.protocols.grpc_oip import GrpcOipCodec
 from inferry.protocols.mlflow import MlflowCodec
 from inferry.protocols.mlflow_csv import CsvCodec
@@ -82,7 +82,9 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     os.close(report)
     gc.collect()
     gc.freeze()
-    engine = Engine(model, signature, codecs, read_curve(manifest.inspection.batch_us), beside=runtime.computes_beside)
+    curve = read_curve(manifest.inspection.batch_us)
+    workers = use_workers(task.spec.config, curve) if runtime.computes_beside else 0
+    engine = Engine(model, signature, codecs, curve, workers=workers)
     Server(listener, lifeline, engine, lambda: facts).run()
     with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox
         os.unlink(task.socket)  # noqa: PTH108 - no Path object for one call
@@ -94,6 +96,11 @@ def use_threads(config: RevisionConfig, gain: float) -> int:
     threads = choose_threads(config.threads, len(os.sched_getaffinity(0)), config.replicas, gain)
     os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     return threads
+
+
+def use_workers(config: RevisionConfig, curve: Curve) -> int:
+    """How many calls of the model run at a time."""
+    return choose_workers(config.threads, len(os.sched_getaffinity(0)), config.replicas, best_rows(curve))
 
 
 def tell(report: int, error: InferryError) -> None:

@@ -41,7 +41,7 @@ from inferry.errors import InvalidInput, NotFound
 from inferry.gateway.app import App
 from inferry.gateway.core import Core
 from inferry.gateway.head import Heads
-from inferry.gateway.http import Services
+from inferry.gateway.services import Services
 from inferry.security.files import private_dir, write_private
 from inferry.security.keys import PREFIX, TEXT_SIZE, KeyRing, digest_of, mint
 from inferry.security.sandbox import clean_environment

@@ -13,40 +13,26 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from inferry.errors import DeadlineExceeded, Forbidden, InferryError, NotFound, Overloaded, Unavailable
+from inferry.errors import Forbidden, InferryError, Unavailable
 from inferry.gateway.head import Head
 from inferry.gateway.link import Link
 from inferry.gateway.live import Asker, Body, LiveEndpoint, LiveRevision, Pending
+from inferry.gateway.refusals import lost, no_endpoint, no_version, too_late
 from inferry.gateway.segments import Lease
-from inferry.policy import route
+from inferry.gateway.series import DOOR_NAMES, DoorSeries, labels_of
+from inferry.policy import admission, route
 from inferry.security.keys import KeyRing, may
-from inferry.telemetry.metrics import Labels, Metrics, Series
+from inferry.telemetry.metrics import Metrics
 from inferry.types import frames
 from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable
 
 MAX_HELD = 1024
-MAX_QUEUE = 1024
-MAX_INFLIGHT = 4096
-MAX_BYTES = 512 << 20
-MARGIN = 1.25
 EAGER_US = 100
 LONE = 8  # requests one after the other before the gateway takes it for a habit
 MAX_TIMEOUT_S = 3600.0
 MAX_MOVES = 3
 TICK_S = 0.05
 RECONNECT_S = 0.02
-
-DOOR_NAMES = {
-    frames.DOOR_OIP: "oip",
-    frames.DOOR_PLAIN: "plain",
-    frames.DOOR_GRPC: "oip-grpc",
-    frames.DOOR_PREDICT: "tfs",
-    frames.DOOR_CLASSIFY: "tfs-classify",
-    frames.DOOR_REGRESS: "tfs-regress",
-    frames.DOOR_MLFLOW: "mlflow",
-    frames.DOOR_MLFLOW_CSV: "mlflow-csv",
-    frames.DOOR_TFS: "tfs-grpc",
-}
 
 
 class Core:
@@ -214,23 +200,10 @@ class Core:
 
     def _choose(self, revision: LiveRevision, size: int, timeout_us: int) -> Link | None:
         """The link for a new request, None to hold it. Raises Overloaded when it would wait for nothing."""
-        if self.inflight >= MAX_INFLIGHT or self.bytes + size > MAX_BYTES:
-            raise Overloaded("Too many requests are under way.", help="Retry after a pause.", retry_after=1.0)
+        admission.admit(self.inflight, self.bytes, size)
         link = self._free_link(revision)
-        if link is None:
-            return None
-        wait_us = link.wait_us()
-        if wait_us * MARGIN > timeout_us:
-            raise Overloaded(
-                f"The request would wait about {wait_us / 1e6:.2g} s, longer than its deadline allows.",
-                help="Retry later, allow more time with the header inferry-timeout, or add replicas.",
-                retry_after=(wait_us * MARGIN - timeout_us) / 1e6,
-            )
-        if len(link.inflight) >= MAX_QUEUE:
-            raise Overloaded(
-                f"{MAX_QUEUE} requests wait for this endpoint already.", help="Retry later, or add replicas.",
-                retry_after=wait_us / 2e6,
-            )  # fmt: skip
+        if link is not None:
+            admission.queue(len(link.inflight), link.wait_us(), timeout_us)
         return link
 
     def _place(self, endpoint: LiveEndpoint) -> int:
@@ -385,66 +358,7 @@ class Core:
             self.loop.call_later(TICK_S, self._tick)
 
 
-def labels_of(endpoint: EndpointRoute, plan: RevisionRoute) -> Labels:
-    """What the metrics of a revision are found by; a door is added to that."""
-    return (
-        ("endpoint", endpoint.name),
-        ("model", f"{endpoint.model}:{plan.version}"),
-        ("revision", str(plan.number)),
-    )
-
-
-class DoorSeries(dict[int, Series]):
-    """A revision's metrics by door, made when a door is first used."""
-
-    def __init__(self, metrics: Metrics, labels: Labels) -> None:
-        super().__init__()
-        self._metrics = metrics
-        self._labels = labels
-
-    def __missing__(self, door: int) -> Series:
-        made = self[door] = self._metrics.get((*self._labels, ("door", DOOR_NAMES[door])))
-        return made
-
-
 def silent(link: Link, late: Pending, now: int) -> bool:
     """Whether a replica has said nothing for its revision's own timeout: a client that allows less is no proof."""
     assert late.revision is not None
     return link.silent_since > 0 and now - link.silent_since >= late.revision.plan.timeout_s * 1e6
-
-
-def lost(message: str) -> Unavailable:
-    """The error of a request whose replica died."""
-    return Unavailable(message, help="Retry.", retry_after=1.0)
-
-
-def too_late(pending: Pending) -> DeadlineExceeded:
-    """The error of a request whose time is over."""
-    waited = (pending.deadline - pending.start) / 1e6
-    what = "No replica was ready" if pending.link is None else "The model did not answer"
-    return DeadlineExceeded(
-        f"{what} within {waited:g} s.", help="Send fewer rows, or allow more time with the header inferry-timeout."
-    )
-
-
-def no_endpoint(name: bytes) -> NotFound:
-    """The error for a name that nobody serves, or for none where several are served."""
-    if not name:
-        return NotFound(
-            "The request names no endpoint, and there is not exactly one.",
-            help="Put its name into the path: /endpoints/NAME/invocations.",
-        )
-    shown = ascii(name.decode("latin-1")[:64])
-    return NotFound(f"There is no endpoint {shown}.", help="List them with: inferry endpoints", endpoint=shown[1:-1])
-
-
-def no_version(endpoint: LiveEndpoint, version: bytes) -> NotFound:
-    """The error for a version that the endpoint does not serve now."""
-    name, shown = endpoint.plan.name, ascii(version.decode("latin-1")[:16])
-    serving = ", ".join(sorted(known.decode() for known in endpoint.by_version))
-    return NotFound(
-        f"Endpoint {name!r} does not serve version {shown}.",
-        help=f"It serves version {serving}.",
-        endpoint=name,
-        version=shown[1:-1],
-    )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from uvicorn.config import Config
@@ -19,10 +18,11 @@ from uvicorn.server import ServerState
 
 from inferry.errors import HeadersTooLarge, InferryError, InvalidInput, RequestTimeout
 from inferry.gateway import events
-from inferry.gateway.core import Core
-from inferry.gateway.head import MAX_HEAD, BadHead, Head, Heads
+from inferry.gateway.bodies import BodyReader
+from inferry.gateway.head import MAX_HEAD, BadHead, Head
 from inferry.gateway.live import Body, LiveRevision, Pending
 from inferry.gateway.segments import Lease
+from inferry.gateway.services import Services, error_headers
 from inferry.types import frames
 
 PIPELINE_LIMIT = 64 << 10
@@ -36,34 +36,6 @@ CONTENT = {
 }
 
 
-class Services:
-    """What every connection shares: the core, the head cache, error forms and time limits."""
-
-    def __init__(
-        self,
-        core: Core,
-        heads: Heads,
-        forms: Mapping[int, Callable[[InferryError], bytes]],
-        head_timeout_s: float,
-        body_timeout_s: float,
-    ) -> None:
-        self.core = core
-        self.heads = heads
-        self.forms = forms
-        self.head_timeout_s = head_timeout_s
-        self.body_timeout_s = body_timeout_s
-        self.connections: set[GatewayProtocol] = set()
-        self._stamp: list[tuple[bytes, bytes]] = []
-        self._date = b""
-
-    def date(self, headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The default headers of uvicorn (Date, renewed each second) as one line."""
-        if headers is not self._stamp:
-            self._stamp = headers
-            self._date = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-        return self._date
-
-
 def protocol_class(services: Services) -> type[asyncio.Protocol]:
     """The class that uvicorn makes one of for each connection."""
 
@@ -71,48 +43,6 @@ def protocol_class(services: Services) -> type[asyncio.Protocol]:
         shared = services
 
     return Bound
-
-
-class BodyReader(asyncio.BufferedProtocol):
-    """Receives a large body straight into its place; the connection is `outer`'s again when it is there."""
-
-    def __init__(self, outer: GatewayProtocol, room: bytearray | Lease, begun: bytes | bytearray) -> None:
-        self.outer = outer
-        self.room: bytearray | Lease | None = room
-        self._view = room.body() if isinstance(room, Lease) else memoryview(room)
-        self._at = len(begun)
-        self._view[: self._at] = begun
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio.BufferedProtocol
-        """What is missing."""
-        return self._view[self._at :]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Some of it came."""
-        self._at += nbytes
-        self.outer.active = True
-        if self._at == len(self._view) and self.room is not None:
-            self._view.release()
-            room, self.room = self.room, None
-            self.outer.body_received(room)
-
-    def pause_writing(self) -> None:
-        """The client does not read."""
-        self.outer.pause_writing()
-
-    def resume_writing(self) -> None:
-        """The client reads again."""
-        self.outer.resume_writing()
-
-    def eof_received(self) -> bool | None:
-        """The client sends no more: its body is not whole."""
-        self.outer.eof_received()
-        return None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
-        self.room = None
-        self.outer.connection_lost(exc)
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -235,14 +165,14 @@ class GatewayProtocol(HttpToolsProtocol):
         self.transport.pause_reading()  # the loop looks at what it reads for only when it begins to read
         self.transport.resume_reading()
 
-    def body_received(self, body: Body) -> None:
+    def body_received(self, room: bytearray | Lease) -> None:
         """A large body is complete."""
         head = self._head
         assert head is not None
         self._switch(self)
         self._disarm()
         self._head = None
-        self._submit(head, body)
+        self._submit(head, room)
 
     def _hand_over(self, data: bytes | bytearray, end: int) -> None:
         """Let uvicorn handle this request; an offer to upgrade is hidden from its parser, which would stop at it."""
@@ -479,12 +409,3 @@ class GatewayProtocol(HttpToolsProtocol):
             self.shared.core.cancel(self._pending)
             self._pending = None
         super().connection_lost(exc)
-
-
-def error_headers(error: InferryError) -> bytes:
-    """Headers that go with an error."""
-    if error.status == 401:
-        return b"www-authenticate: Bearer\r\n"
-    if error.retry_after is not None:
-        return b"retry-after: %d\r\n" % max(1, round(error.retry_after))
-    return b""

@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from inferry.errors import Forbidden, NotFound
-from inferry.gateway.core import Core, labels_of, no_endpoint, no_version
+from inferry.gateway.core import Core
 from inferry.gateway.live import LiveEndpoint, LiveRevision
+from inferry.gateway.refusals import no_endpoint, no_version
+from inferry.gateway.series import labels_of
 from inferry.security.keys import may
 from inferry.telemetry.metrics import Series
 from inferry.types.registry import Key

@@ -17,7 +17,7 @@ Tensors = dict[str, Any]
 
 
 class LoadedModel(Protocol):
-    """A model in memory. Not shared between threads."""
+    """A model in memory. Not shared between threads, unless its runtime `computes_beside`."""
 
     def describe(self, sample: Sample | None) -> Inspection:
         """Find the signature from the artifact and the sample, and answer an example once."""
@@ -34,8 +34,8 @@ class Runtime(Protocol):
     `imports`: modules that a zygote imports once, beside the plugin's own, so that forks start fast.
     `borrows`: the model only reads its inputs, keeps none of them and never answers one, so they may
     lie in memory that is used again afterwards.
-    `computes_beside`: `predict` lets go of Python's lock while it computes and may be called from
-    another thread than `load`.
+    `computes_beside`: `predict` lets go of Python's lock while it computes, and may be called from
+    several threads at once.
     """
 
     imports: ClassVar[tuple[str, ...]]

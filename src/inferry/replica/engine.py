@@ -13,80 +13,36 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from inferry.errors import DeadlineExceeded, InferryError, InternalError, InvalidInput, ModelFailed, TooLarge
+from inferry.errors import DeadlineExceeded, InferryError, InternalError, ModelFailed
 from inferry.interfaces.codec import Call, Codec, Encoded
 from inferry.interfaces.runtime import LoadedModel
 from inferry.policy import batching
+from inferry.replica.calls import Item, Peer, Stream, check_rows, inflate, split, stack
 from inferry.replica.worker import Worker
 from inferry.types import frames
 from inferry.types.signature import Signature
 
-MAX_BODY = 256 << 20
 MAX_ANSWER = frames.MAX_FRAME - frames.REPLY.size
 MAX_PARTS = 10_000
 WORTH_US = 200.0  # shorter calls are over before a thread would have begun
-
-
-class Peer(Protocol):
-    """Who asked: takes replies, and is told when the model begins a request."""
-
-    def answer(self, reply: frames.Reply) -> None:
-        """Send a reply, now or with the next write."""
-        ...
-
-    def begin(self, request_id: int) -> None:
-        """The model is about to see this request."""
-        ...
-
-
-class Item:
-    """A decoded request on its way through. `pieces` are the outputs of the rows that were run already."""
-
-    __slots__ = ("arrived", "call", "codec", "done", "peer", "pieces", "request", "waiting")
-
-    def __init__(self, request: frames.Request, peer: Peer, codec: Codec, call: Call, shape: Any) -> None:
-        self.request = request
-        self.peer = peer
-        self.codec = codec
-        self.call = call
-        self.waiting = batching.Waiting(shape, max(1, call.rows), request.deadline)
-        self.arrived = time.monotonic_ns()
-        self.done = 0
-        self.pieces: list[Any] = []
-
-
-class Stream:
-    """An answer that the model gives bit by bit."""
-
-    def __init__(self, item: Item, parts: Iterator[Any], queue_us: int) -> None:
-        self.item = item
-        self.parts = parts
-        self.queue_us = queue_us
-        self.predict_us = 0
-
-    def close(self) -> None:
-        """Let the model clean up after itself."""
-        close = getattr(self.parts, "close", None)
-        if close is not None:
-            close()
+LONG_US = 2000.0  # so long a call goes to a thread even when nobody else waits yet
 
 
 class Engine:
     """One model with its codecs.
 
-    `curve`: what a call of the model takes by its rows, as far as known. `beside`: the model may compute
-    in another thread than the one that loaded it.
+    `curve`: what a call of the model takes by its rows, as far as known. `workers`: how many calls may
+    compute at the same time beside the engine's own thread (0: the model belongs to that one).
     """
 
     def __init__(
         self, model: LoadedModel, signature: Signature, codecs: Mapping[int, Codec],
-        curve: batching.Curve = (), *, beside: bool = False,
+        curve: batching.Curve = (), *, workers: int = 0,
     ) -> None:  # fmt: skip
         self.model = model
         self.signature = signature
@@ -98,9 +54,9 @@ class Engine:
         self.queue: list[Item] = []
         self.streams: list[Stream] = []
         self.served = 0
-        self.worker = Worker(model.predict) if beside else None
-        self._running: list[Item] = []
-        self._started = 0
+        self.workers = {worker.descriptor: worker for worker in (Worker(model.predict) for _ in range(workers))}
+        self._idle = list(self.workers)
+        self._running: dict[int, tuple[list[Item], int]] = {}
 
     @property
     def busy(self) -> bool:
@@ -110,7 +66,11 @@ class Engine:
     @property
     def ready(self) -> bool:
         """Whether `step` has something to do now."""
-        return bool(self.streams or (self.queue and not self._running))
+        return bool(self.streams or (self.queue and self._free()))
+
+    def _free(self) -> bool:
+        """Whether the model may be called now."""
+        return bool(self._idle) if self._running else True
 
     def forget(self, peer: Peer) -> None:
         """Drop what is under way for a peer that is gone."""
@@ -151,8 +111,10 @@ class Engine:
 
     def step(self) -> None:
         """Run one batch from the front of the queue, and ask each stream for one part."""
-        if self.queue and not self._running:
+        while self.queue and self._free():
             self._next()
+            if not self._running:
+                break
         for stream in list(self.streams):
             self._advance(stream)
 
@@ -178,24 +140,30 @@ class Engine:
             return
         if len(live) == 1 and self.signature.batchable and live[0].call.rows > self.piece_rows:
             self._run_piece(live[0])
-        elif self.worker is not None and self._worth_a_thread(live):
-            self._running, self._started = live, time.monotonic_ns()
-            self.worker.start(stack([item.call for item in live]))
+        elif self._idle and self._worth_a_thread(live):
+            self._start(live)
         else:
             self._run(live)
 
-    def _worth_a_thread(self, batch: list[Item]) -> bool:
-        """Whether the call is long, and there is something to do meanwhile."""
-        rows = min(sum(item.waiting.rows for item in batch), self.max_rows)
-        return bool(self.times) and self.times[rows] >= WORTH_US and (len(batch) > 1 or bool(self.queue))
+    def _start(self, batch: list[Item]) -> None:
+        descriptor = self._idle.pop()
+        self._running[descriptor] = batch, time.monotonic_ns()
+        self.workers[descriptor].start(stack([item.call for item in batch]))
 
-    def finish(self) -> None:
-        """The worker's call ended: begin the next one, then answer."""
-        assert self.worker is not None
-        batch, start = self._running, self._started
-        self._running = []
+    def _worth_a_thread(self, batch: list[Item]) -> bool:
+        """Whether the call is long: so long that others may come, or long enough for those that are there."""
+        if not self.times:
+            return False
+        expected = self.times[min(sum(item.waiting.rows for item in batch), self.max_rows)]
+        others = len(batch) > 1 or bool(self.queue) or bool(self._running)
+        return expected >= (WORTH_US if others else LONG_US)
+
+    def finish(self, descriptor: int) -> None:
+        """A worker's call ended: begin the next one, then answer."""
+        batch, start = self._running.pop(descriptor)
+        self._idle.append(descriptor)
         try:
-            outputs = self.worker.result()
+            outputs = self.workers[descriptor].result()
             check_rows(outputs, sum(item.call.rows for item in batch))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
             self._divide(batch, error)
@@ -369,47 +337,3 @@ class Engine:
         if not self.signature.batchable or not 0 < call.rows <= self.max_rows:
             return None
         return tuple([(name, array.dtype.char, array.shape[1:]) for name, array in call.inputs.items()])
-
-
-def stack(calls: list[Call]) -> dict[str, Any]:
-    """The inputs of calls that run together."""
-    if len(calls) == 1:
-        inputs: dict[str, Any] = calls[0].inputs
-        return inputs
-    return {name: np.concatenate([call.inputs[name] for call in calls]) for name in calls[0].inputs}
-
-
-def split(outputs: Mapping[str, Any], calls: list[Call]) -> list[Any]:
-    """Each call's own rows of the outputs."""
-    parts, start = [], 0
-    for call in calls:
-        end = start + call.rows
-        parts.append({name: value[start:end] for name, value in outputs.items()})
-        start = end
-    return parts
-
-
-def check_rows(outputs: Mapping[str, Any], rows: int) -> None:
-    """Raise ModelFailed unless every output has a row for each row of input."""
-    for name, value in outputs.items():
-        if len(value) != rows:
-            raise ModelFailed(f"Output {name!r} has {len(value)} rows for {rows} rows of input.")
-
-
-def inflate(request: frames.Request) -> frames.Request:
-    """The request with its body unpacked. Raises InvalidInput or TooLarge (a bomb stops at the limit)."""
-    wbits = 31 if request.flags & frames.FLAG_GZIP else 15
-    unpacker = zlib.decompressobj(wbits)
-    try:
-        body = unpacker.decompress(request.body, MAX_BODY)
-    except zlib.error as error:
-        raise InvalidInput(
-            "The body is not valid for its Content-Encoding.", help="Send gzip or deflate data, or no encoding."
-        ) from error
-    if unpacker.unconsumed_tail or (len(body) >= MAX_BODY and not unpacker.eof):
-        raise TooLarge(f"The unpacked body is over {MAX_BODY} bytes.", help="Send fewer rows in a request.")
-    if not unpacker.eof:
-        raise InvalidInput("The compressed body is cut off.", help="Send the whole of it.")
-    if unpacker.unused_data:
-        raise InvalidInput("More data follows the compressed body.", help="Compress the body as one piece.")
-    return request._replace(body=body, flags=request.flags & ~frames.FLAGS_ENCODED)

@@ -53,8 +53,7 @@ class Server:
         signal.set_wakeup_fd(wakeup)
         signal.signal(signal.SIGTERM, self._on_term)
         self.poller.register(waker, select.EPOLLIN)
-        finished = self.engine.worker.descriptor if self.engine.worker is not None else -1
-        if finished >= 0:
+        for finished in self.engine.workers:
             self.poller.register(finished, select.EPOLLIN)
         while True:
             timeout = 0.0 if self.engine.ready else 0.2 if self.stopping else -1.0
@@ -63,8 +62,8 @@ class Server:
                     return
                 if descriptor == waker:
                     os.read(waker, 64)
-                elif descriptor == finished:
-                    self.engine.finish()
+                elif descriptor in self.engine.workers:
+                    self.engine.finish(descriptor)
                 elif descriptor in self.connections:
                     self._receive(self.connections[descriptor])
                 else:

@@ -1,7 +1,7 @@
 """Worker: a thread in which a model computes while the replica's own thread reads, decodes and writes.
 
 Data flow: `start(inputs)` -> the thread calls the model, which lets go of Python's lock while it
-computes -> `descriptor` becomes readable -> `result()`. One call at a time, always in the same thread.
+computes -> `descriptor` becomes readable -> `result()`. One call at a time; several workers share a model.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import pytest
 from inferry.gateway import core as cores
 from inferry.gateway.core import MAX_MOVES, Core
 from inferry.gateway.head import Head
+from inferry.policy import admission
 from inferry.security.keys import KeyRing
 from inferry.telemetry.metrics import Metrics
 from inferry.types import frames
@@ -452,7 +453,7 @@ async def test_a_request_that_names_no_endpoint_moves_with_its_endpoint(world):
 
 
 async def test_too_many_requests_are_refused_at_once(world, monkeypatch):
-    monkeypatch.setattr(cores, "MAX_INFLIGHT", 3)
+    monkeypatch.setattr(admission, "MAX_INFLIGHT", 3)
     replica = await world.replica("a", hold=True)
     world.apply(iris=(revision(replica),))
     await world.ready()
@@ -536,7 +537,7 @@ async def test_an_idle_replica_is_always_tried_however_slow_it_was(world):
 
 
 async def test_the_queue_of_a_replica_is_bounded(world, monkeypatch):
-    monkeypatch.setattr(cores, "MAX_QUEUE", 5)
+    monkeypatch.setattr(admission, "MAX_QUEUE", 5)
     replica = await world.replica("a", hold=True)
     world.apply(iris=(revision(replica),))
     await world.ready()
@@ -549,7 +550,7 @@ async def test_the_queue_of_a_replica_is_bounded(world, monkeypatch):
 
 
 async def test_the_bytes_under_way_are_bounded(world, monkeypatch):
-    monkeypatch.setattr(cores, "MAX_BYTES", 1000)
+    monkeypatch.setattr(admission, "MAX_BYTES", 1000)
     replica = await world.replica("a", hold=True)
     world.apply(iris=(revision(replica),))
     await world.ready()

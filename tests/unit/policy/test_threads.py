@@ -2,7 +2,7 @@
 
 import pytest
 
-from inferry.policy.threads import choose_threads
+from inferry.policy.threads import choose_threads, choose_workers
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,17 @@ from inferry.policy.threads import choose_threads
 )
 def test_replicas_share_the_cores_when_threads_pay(asked, cores, replicas, gain, threads):
     assert choose_threads(asked, cores, replicas, gain) == threads
+
+
+@pytest.mark.parametrize(
+    ("asked", "cores", "replicas", "batch_rows", "workers"),
+    [
+        (0, 8, 1, 64, 1),  # one call at a time gets the largest batches
+        (0, 8, 1, 1, 8),
+        (0, 8, 2, 1, 4),
+        (4, 8, 1, 1, 2),  # each call uses four
+        (0, 2, 5, 1, 1),
+    ],
+)
+def test_calls_run_at_the_same_time_where_batching_does_not_pay(asked, cores, replicas, batch_rows, workers):
+    assert choose_workers(asked, cores, replicas, batch_rows) == workers

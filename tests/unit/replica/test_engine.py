@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferry.interfaces.codec import Encoded
+from inferry.replica import calls
 from inferry.replica import engine as engines
 from inferry.replica.engine import Engine
 from inferry.types import frames
@@ -252,7 +253,7 @@ def test_a_spoiled_compressed_body_is_refused(flag, spoil):
 
 @pytest.mark.parametrize("size", [1001, 1100, 5000, 5_000_000])
 def test_a_bomb_stops_at_the_limit(monkeypatch, size):
-    monkeypatch.setattr(engines, "MAX_BODY", 1000)
+    monkeypatch.setattr(calls, "MAX_BODY", 1000)
     engine, peer = make(), FakePeer()
     ask(engine, peer, 1, gzip.compress(b" " * (size - 3) + b"[1]"), flags=frames.FLAG_GZIP)
     ask(engine, peer, 2, gzip.compress(b" " * 997 + b"[1]"), flags=frames.FLAG_GZIP)
@@ -420,8 +421,8 @@ class Gated(FakeModel):
 SLOW_CURVE = [(1, 1000.0), (64, 1500.0)]
 
 
-def beside(model=None):
-    return Engine(model or FakeModel(), SIGNATURE, {DOOR: FakeCodec()}, SLOW_CURVE, beside=True)
+def beside(model=None, workers=1):
+    return Engine(model or FakeModel(), SIGNATURE, {DOOR: FakeCodec()}, SLOW_CURVE, workers=workers)
 
 
 def settle(engine):
@@ -430,16 +431,17 @@ def settle(engine):
         if engine.ready:
             engine.step()
         else:
-            assert select.select([engine.worker.descriptor], [], [], 10)[0]
-            engine.finish()
+            for descriptor in select.select(list(engine.workers), [], [], 10)[0]:
+                engine.finish(descriptor)
 
 
 @given(
     st.lists(st.lists(st.integers(-100, 100).map(float), min_size=1, max_size=9), min_size=1, max_size=40),
     st.sets(st.integers(0, 39)),
+    st.integers(1, 3),
 )
-def test_beside_too_everybody_is_answered_once_and_right_whoever_is_poisoned(bodies, poisoned):
-    engine, peer = beside(), FakePeer()
+def test_beside_too_everybody_is_answered_once_and_right_whoever_is_poisoned(bodies, poisoned, workers):
+    engine, peer = beside(workers=workers), FakePeer()
     for id, body in enumerate(bodies):
         ask(engine, peer, id, [*body, POISON] if id in poisoned else body)
     settle(engine)
@@ -489,3 +491,23 @@ def test_a_peer_that_leaves_while_the_model_computes_for_it_takes_nobody_along()
     model.gate.set()
     settle(engine)
     assert answers(peer) == {1: [10]}
+
+
+def test_several_workers_compute_at_the_same_time():
+    model = Gated()
+    engine, peer = beside(model, workers=2), FakePeer()
+    engine.max_rows = 1
+    for id in range(5):
+        ask(engine, peer, id, [float(id)])
+    engine.step()
+    async_calls = 2
+    for _ in range(1000):
+        if len(model.threads) == async_calls:
+            break
+        time.sleep(0.01)
+    assert len(set(model.threads)) == async_calls
+    assert len(engine.queue) == 3
+    assert not engine.ready
+    model.gate.set()
+    settle(engine)
+    assert answers(peer) == {id: [2.0 * id] for id in range(5)}

@@ -1,0 +1,56 @@
+"""Admission: who may wait, and when the others should come back."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferry.errors import Overloaded
+from inferry.policy import admission
+
+waits = st.floats(0, 1e9)
+timeouts = st.integers(1, 3_600_000_000)
+
+
+@given(st.integers(0, admission.MAX_QUEUE - 1), waits, timeouts)
+def test_who_can_be_answered_in_time_may_wait_and_nobody_else(waiting, wait_us, timeout_us):
+    in_time = wait_us * admission.MARGIN <= timeout_us
+    try:
+        admission.queue(waiting, wait_us, timeout_us)
+    except Overloaded as refused:
+        assert not in_time
+        assert refused.retry_after > 0
+    else:
+        assert in_time
+
+
+@given(waits, timeouts)
+def test_coming_back_when_told_is_enough_if_nobody_else_came(wait_us, timeout_us):
+    with contextlib.suppress(Overloaded):
+        admission.queue(1, wait_us, timeout_us)
+        return
+    with pytest.raises(Overloaded) as refused:
+        admission.queue(1, wait_us, timeout_us)
+    left = wait_us - refused.value.retry_after * 1e6
+    admission.queue(1, max(0.0, left), timeout_us)
+
+
+@pytest.mark.parametrize(
+    ("inflight", "held", "size", "taken"),
+    [
+        (0, 0, 0, True),
+        (admission.MAX_INFLIGHT - 1, 0, 0, True),
+        (admission.MAX_INFLIGHT, 0, 0, False),
+        (1, admission.MAX_BYTES - 10, 10, True),
+        (1, admission.MAX_BYTES - 10, 11, False),
+    ],
+)
+def test_what_the_gateway_holds_is_bounded(inflight, held, size, taken):
+    with contextlib.nullcontext() if taken else pytest.raises(Overloaded):
+        admission.admit(inflight, held, size)
+
+
+def test_a_queue_is_bounded_even_when_it_is_quick():
+    with pytest.raises(Overloaded):
+        admission.queue(admission.MAX_QUEUE, 0.0, 30_000_000)
