@@ -65,6 +65,7 @@ class Asked:
 
 
 Method = Callable[["Server", Asked], Opener]
+Chunk = bytes | memoryview
 
 
 class Server:
@@ -172,9 +173,9 @@ def inflate(body: bytes, flags: int, limit: int) -> bytes:
 class Rpc(Stream):
     """A gRPC call: collects messages, ends with a status."""
 
-    backlog: list[bytes] | None = None  # what came while no message could be taken
+    backlog: list[Chunk] | None = None  # what came while no message could be taken
     begun = False  # the fields before the first message are sent
-    chunks: list[bytes] | None = None  # the beginning of a message
+    chunks: list[Chunk] | None = None  # the beginning of a message
     ended = False  # the client sends no more
     limit = 0  # of a message, in bytes
     need = 0
@@ -202,17 +203,16 @@ class Rpc(Stream):
         if self.backlog is not None:
             self.backlog.append(data)
         else:
-            self._advance(data)
+            self._advance(memoryview(data))
 
     def resume(self) -> None:
         """Go on with what waits, now that a message can be taken again."""
         if self.backlog is not None and self.ready():
-            data = b"".join(self.backlog)
-            self.backlog = None
-            self._advance(data)
+            waiting, self.backlog = self.backlog, None
+            self._advance(memoryview(waiting[0] if len(waiting) == 1 else b"".join(waiting)))
             self.connection.grant(self)
 
-    def _advance(self, data: bytes) -> None:
+    def _advance(self, data: memoryview) -> None:
         while data and self.alive():
             if not self.ready():
                 self.backlog = [data]
@@ -232,21 +232,30 @@ class Rpc(Stream):
         """Whether the stream can still be answered."""
         return not self.ending and self.connection.streams.get(self.id) is self
 
-    def _collect(self, data: bytes) -> bytes:
+    def _collect(self, data: memoryview) -> memoryview:
         """Add bytes to the message under way; hand it on when it is complete. What is left of them."""
         if self.chunks is None:
+            stop = PREFIX.size + int.from_bytes(data[1:5], "big")
+            if stop <= len(data):  # all here, as nearly always
+                try:
+                    self._announced(stop - PREFIX.size)
+                except InferryError as error:
+                    self.fail(error)
+                else:
+                    self._hand_on(data[0], bytes(data[PREFIX.size : stop]))
+                return data[stop:]
             self.chunks, self.size, self.need = [], 0, PREFIX.size
         if self.need == PREFIX.size:
-            data = b"".join((*self.chunks, data))
+            data = memoryview(b"".join((*self.chunks, data))) if self.chunks else data
             self.chunks, self.size = [], 0
             if len(data) < PREFIX.size:
                 self.chunks.append(data)
-                return b""
+                return data[:0]
             try:
                 self.need = PREFIX.size + 1 + self._announced(int.from_bytes(data[1:5], "big"))
             except InferryError as error:
                 self.fail(error)
-                return b""
+                return data[:0]
             self.chunks.append(data[:1])
             self.size = PREFIX.size + 1
             data = data[PREFIX.size :]
@@ -256,7 +265,7 @@ class Rpc(Stream):
         if self.size == self.need:
             flag, *pieces = self.chunks
             self.chunks = None
-            self._hand_on(flag, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            self._hand_on(flag[0], b"".join(pieces))
         return data[len(take) :]
 
     def _announced(self, size: int) -> int:
@@ -275,9 +284,9 @@ class Rpc(Stream):
             raise TooLarge(f"The unpacked message is over {self.limit} bytes.", help="Send less in one.")
         return found
 
-    def _hand_on(self, flag: bytes, body: bytes) -> None:
-        flags = self.asked.flags if flag == b"\1" else 0
-        if flag > b"\1" or (flag == b"\1" and not flags):
+    def _hand_on(self, flag: int, body: bytes) -> None:
+        flags = self.asked.flags if flag == 1 else 0
+        if flag > 1 or (flag and not flags):
             self.fail(InternalError("A message is marked as compressed, but no grpc-encoding says how."))
             return
         self.message(body, flags)

@@ -66,7 +66,7 @@ class Infer(Rpc):
         self.server.core.ring.check(self.asked.authorization, time.time())
         return super()._announced(size)
 
-    def _collect(self, data: bytes) -> bytes:
+    def _collect(self, data: memoryview) -> memoryview:
         if self.room is None:
             if self.chunks is not None or not self._make_room(data):
                 return super()._collect(data)
@@ -83,12 +83,12 @@ class Infer(Rpc):
             self.pending = self.server.core.submit(self, head, room)
         return data[len(take) :]
 
-    def _make_room(self, data: bytes) -> bool:
+    def _make_room(self, data: memoryview) -> bool:
         """Whether the message that begins here is received into memory that the replica shares."""
         size = int.from_bytes(data[1:5], "big")
-        if size < frames.BIG or data[:1] != b"\0" or self.pending is not None or len(data) == size + PREFIX.size:
+        if size < frames.BIG or data[0] or self.pending is not None or len(data) == size + PREFIX.size:
             return False
-        beginning = data[PREFIX.size :]
+        beginning = bytes(data[PREFIX.size :])
         try:
             end = self.door.prefix(beginning)
             if not end:

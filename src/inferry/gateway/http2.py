@@ -4,9 +4,10 @@ Data flow: bytes -> frames -> a block of fields that this connection has seen be
 made of it then; else HPACK, the checks of RFC 9113, and `shared.recognise` makes one -> a Stream,
 which gets the payload of its DATA frames as they come and answers through the Sender below.
 
-The two frames that nearly all requests consist of are read inline in `_read`. Whatever is not
-exactly those (padding, priorities, CONTINUATION, trailers, a content-length, frames that come in
-parts) takes the general path of the same connection.
+The two frames that nearly all requests consist of are read inline in `_read`, and the window
+updates that gRPC clients send with each. Whatever is not exactly those (padding, priorities,
+CONTINUATION, trailers, a content-length, frames that come in parts) takes the general path of the
+same connection.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from inferry.gateway.http2_output import Stream
 MAX_KNOWN_BLOCK = 1 << 10
 MAX_KNOWN = 256
 MAX_QUEUED = 128 << 20
+WINDOW_UPDATE_WORD = 4 << 8 | h2.WINDOW_UPDATE
 SIZES = {h2.PRIORITY: 5, h2.RST_STREAM: 4, h2.PING: 8, h2.WINDOW_UPDATE: 4}
 
 
@@ -81,11 +83,9 @@ class Connection(Control):
 
     def _read(self, data: bytes) -> None:
         """Handle all complete frames; keep the beginning of the next."""
-        at, end = 0, len(data)
-        if not self._greeted:
-            at = self._greet(data)
-            if not self._greeted:
-                return
+        at, end = 0 if self._greeted else self._greet(data), len(data)
+        if at < 0:
+            return
         if self._left or self._pad:
             at = self._payload(data, at)
         unpack, streams = h2.HEADER.unpack_from, self.streams
@@ -123,19 +123,24 @@ class Connection(Control):
                         stream.expected = known[1]
                         at = stop
                         continue
+                elif word == WINDOW_UPDATE_WORD and number <= self._last and self._settled and self._credit > 0:
+                    self._credit -= 1
+                    self._window_update(number, int.from_bytes(data[start:stop], "big") & h2.MAX_WINDOW)
+                    at = stop
+                    continue
             at = self._frame(data, at, kind, flags, number, stop)
             if at < 0:
                 return
         self._keep(data, at, 9)
 
     def _greet(self, data: bytes) -> int:
-        """Check the preface. Where the first frame begins."""
+        """Check the preface. Where the first frame begins, -1 to wait for more."""
         size = len(h2.PREFACE)
         if not h2.PREFACE.startswith(data[:size]):
             raise ConnectionFault(h2.PROTOCOL_ERROR, "this port speaks HTTP/2 with prior knowledge (h2c) only")
         if len(data) < size:
             self._keep(data, 0, size)
-            return 0
+            return -1
         self._greeted = True
         self._out.append(GREETING)
         return size

@@ -164,9 +164,28 @@ class Sender:
 
     def send(self, stream: Stream, *pieces: bytes) -> None:
         """One message, in pieces that are not copied when they are large."""
-        for piece in pieces if sum(map(len, pieces)) > JOIN_LIMIT else (b"".join(pieces),):
+        size = sum(map(len, pieces))
+        small = size <= JOIN_LIMIT
+        if small and not stream.outbox and not stream.ending and self._takes(stream, size):
+            stream.window -= size
+            self.window -= size
+            self.moved += 1
+            self._out.append(b"".join((HEADER.pack(size << 8 | DATA, 0, stream.id), *pieces)))
+            self.soon()
+            return
+        for piece in (b"".join(pieces),) if small else pieces:
             if piece:
                 self._put(stream, memoryview(piece))
+
+    def _takes(self, stream: Stream, size: int) -> bool:
+        """Whether one frame of this size can be sent now."""
+        return (
+            size <= self.window
+            and size <= stream.window
+            and size <= self._peer_frame
+            and not self._paused
+            and self.streams.get(stream.id) is stream
+        )
 
     def end(self, stream: Stream, block: bytes) -> None:
         """The fields that end the stream."""
