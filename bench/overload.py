@@ -110,12 +110,12 @@ def main() -> int:
     options = parser.parse_args()
     found = {}
     with tempfile.TemporaryDirectory(prefix="inferry-overload-") as name:
-        for model, source in (("waits", SLEEPING), ("computes", WORKING)):
+        for model, source, guess in (("waits", SLEEPING, 250.0), ("computes", WORKING, 2000.0)):
             platform = Platform(Path(name) / model)
             try:
                 platform.start()
                 wire = serve(platform, Path(name), model, source, options.deadline)
-                found[model] = asdict(measure(platform, wire, 250.0, options.seconds))
+                found[model] = asdict(measure(platform, wire, guess, options.seconds))
             finally:
                 platform.close()
             print(json.dumps({model: found[model]}, indent=2), flush=True)
