@@ -14,7 +14,7 @@ from typing import NamedTuple
 MAX_ROWS = 64
 NEAR = 1.10
 PAYS = 1.10
-CALL_US = 30.0  # what a call costs around the model: stacking, splitting, system calls
+CALL_US = 100.0  # what a call costs around the model: stacking, splitting, waking threads, system calls
 PIECE_US = 50_000.0
 MOST_PIECE = 1 << 16
 
@@ -37,10 +37,11 @@ def read_curve(measured: Mapping[str, float]) -> Curve:
 
 
 def best_rows(curve: Curve) -> int:
-    """The most rows at which a row is nearly as cheap as it gets; 1 when stacking does not pay.
+    """The fewest rows at which a row is nearly as cheap as it gets; 1 when stacking does not pay.
 
-    Only a queue that is long fills such a batch, and then fewer calls leave more of the processor's
-    caches and time to all. Without a curve nothing is known against stacking.
+    More would save hardly anything, and who waits for a batch to end would wait longer: the requests of
+    one batch are read and answered while the next one computes. Without a curve nothing is known
+    against stacking.
     """
     if len(curve) < 2:
         return MAX_ROWS
@@ -48,7 +49,7 @@ def best_rows(curve: Curve) -> int:
     least = min(each.values())
     if each[min(each)] < least * PAYS:
         return 1
-    return max(rows for rows, us in each.items() if us <= least * NEAR)
+    return min(rows for rows, us in each.items() if us <= least * NEAR)
 
 
 def expected_us(curve: Curve, most: int) -> list[float]:

@@ -9,7 +9,7 @@ Tensors come raw (`raw_input_contents`, little-endian, one for each input) or ty
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +20,9 @@ from inferry.protocols import tensors
 from inferry.protocols.forms import grpc_error
 from inferry.protocols.grpc_contents import read_contents, write_contents
 from inferry.protocols.named import NamedTensors
-from inferry.protocols.tensors import DTYPES, Array
-from inferry.types.frames import BIG, CONTENT_PROTO, Request
+from inferry.protocols.plans import Plans, Quick, remembered
+from inferry.protocols.tensors import Array
+from inferry.types.frames import CONTENT_PROTO, Request
 from inferry.types.protobuf import (
     BYTES,
     WireError,
@@ -39,12 +40,6 @@ from inferry.types.signature import Signature
 ID_TAG, RAW_TAG = 0x1A, 0x3A
 TAGS = frozenset(range(0x0A, 0x40, 8))  # fields 1 to 7, all of bytes
 NOT_OFFERED = (b"shared_memory_region", b"classification")
-MAX_KNOWN = 64
-MAX_KNOWN_SIZE = 16 << 10
-
-PLAIN = frozenset(DTYPES) - {"BOOL", "BYTES", "BF16"}
-"""Datatypes whose raw bytes are an array's memory as they are."""
-
 HINT = "Compare it with ModelMetadata, and with the protocol's ModelInferRequest."
 
 
@@ -55,28 +50,10 @@ class _Input(NamedTuple):
     contents: memoryview | None
 
 
-class _Quick(NamedTuple):
-    """How an input's raw bytes become its array without looking at them again."""
-
-    name: str
-    dtype: np.dtype[Any]
-    elements: int
-    size: int
-    shape: tuple[int, ...]
-
-
 class _Structure(NamedTuple):
     """All of a request but its id and its data."""
 
     inputs: list[_Input]
-    wanted: tuple[tuple[str, bool], ...]
-
-
-class _Plan(NamedTuple):
-    """A structure that needs no more checks than those of sizes."""
-
-    quick: list[_Quick]
-    rows: int
     wanted: tuple[tuple[str, bool], ...]
 
 
@@ -89,7 +66,7 @@ class GrpcOipCodec:
     def __init__(self, signature: Signature, *, borrow: bool = False) -> None:
         self._tensors = NamedTensors(signature)
         self._borrow = borrow
-        self._plans: dict[bytes, _Plan] = {}
+        self._plans = Plans(self._tensors)
         self._heads: dict[tuple[str, str], bytes] = {}
         self._written: dict[tuple[str, str, tuple[int, ...]], bytes] = {}
 
@@ -111,7 +88,8 @@ class GrpcOipCodec:
             raise InvalidInput(f"The message is not a valid ModelInferRequest: {error}.", help=HINT) from None
         rows = self._tensors.rows(inputs)
         if raw:
-            self._remember(key, structure, inputs, rows)
+            given = [(name, datatype) for name, datatype, _, _ in structure.inputs]
+            self._plans.remember(key, given, inputs, rows, structure.wanted, binary=True)
         return self._call(request, inputs, rows, id, structure.wanted, binary=bool(raw) or not structure.inputs)
 
     def _call(
@@ -178,20 +156,6 @@ class GrpcOipCodec:
         self._tensors.check_complete(inputs)
         return inputs
 
-    def _remember(self, key: bytes, structure: _Structure, inputs: dict[str, Array], rows: int) -> None:
-        """Keep a plan for requests of this structure, when nothing in their values needs a look."""
-        quick = []
-        for name, datatype, _, _ in structure.inputs:
-            array = inputs[name]
-            small = 0 < array.nbytes < BIG
-            if datatype not in PLAIN or not small or not self._tensors.takes_any(name, datatype):
-                return
-            quick.append(_Quick(name, array.dtype, array.size, array.nbytes, array.shape))
-        if len(key) <= MAX_KNOWN_SIZE:
-            if len(self._plans) >= MAX_KNOWN:
-                self._plans.clear()
-            self._plans[key] = _Plan(quick, rows, structure.wanted)
-
     # answers
 
     def encode(self, call: Call, outputs: Any) -> Encoded:
@@ -232,16 +196,6 @@ def describe(name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
     return delimited(1, name.encode()) + delimited(2, datatype.encode()) + sizes
 
 
-def remembered(memory: dict[Any, bytes], key: Any, make: Callable[[], bytes]) -> bytes:
-    """The bytes for a key, made once."""
-    known = memory.get(key)
-    if known is None:
-        if len(memory) >= MAX_KNOWN:
-            memory.clear()
-        known = memory[key] = make()
-    return known
-
-
 def split(body: bytes | memoryview) -> tuple[bytes, bytes, list[tuple[int, int]]]:
     """A ModelInferRequest's structure, its id, and where its raw tensors are. Raises WireError."""
     structure: list[bytes | memoryview] = []
@@ -272,7 +226,7 @@ def split(body: bytes | memoryview) -> tuple[bytes, bytes, list[tuple[int, int]]
 
 
 def read_quick(
-    quick: Sequence[_Quick], body: bytes | memoryview, raw: Sequence[tuple[int, int]]
+    quick: Sequence[Quick], body: bytes | memoryview, raw: Sequence[tuple[int, int]]
 ) -> dict[str, Array] | None:
     """The arrays of a known structure; None when a size is not as it was."""
     inputs = {}
