@@ -54,7 +54,10 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
         manifest = msgspec.json.decode((bundle / "manifest.json").read_bytes(), type=Manifest)
         sandbox = enter(manifest.runtime, (task.bundle,), task.scratch, task.spec.config.memory_mb)
         runtime = plugins.load("inferry.runtimes", manifest.runtime)()
-        options = manifest.options | {"threads": use_threads(task.spec.config, manifest.inspection.threads_gain)}
+        curve = read_curve(manifest.inspection.batch_us)
+        workers = use_workers(task.spec.config, curve) if runtime.computes_beside else 0
+        threads = use_threads(task.spec.config, manifest.inspection.threads_gain)
+        options = manifest.options | {"threads": threads, "calls": workers}
         model = runtime.load(bundle / "artifact", manifest.entry, options, manifest.signature)
     except InferryError as error:
         tell(report, error)
@@ -82,8 +85,6 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     os.close(report)
     gc.collect()
     gc.freeze()
-    curve = read_curve(manifest.inspection.batch_us)
-    workers = use_workers(task.spec.config, curve) if runtime.computes_beside else 0
     engine = Engine(model, signature, codecs, curve, workers=workers)
     Server(listener, lifeline, engine, lambda: facts).run()
     with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox

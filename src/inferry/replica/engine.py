@@ -22,8 +22,8 @@ from inferry.errors import DeadlineExceeded, InferryError, InternalError, ModelF
 from inferry.interfaces.codec import Call, Codec, Encoded
 from inferry.interfaces.runtime import LoadedModel
 from inferry.policy import batching
-from inferry.replica.calls import Item, Peer, Stream, check_rows, inflate, split, stack
-from inferry.replica.worker import Worker
+from inferry.replica.calls import Item, Peer, Stream, check_rows, inflate, split, stack, wrong_rows
+from inferry.replica.worker import Workers
 from inferry.types import frames
 from inferry.types.signature import Signature
 
@@ -54,14 +54,17 @@ class Engine:
         self.queue: list[Item] = []
         self.streams: list[Stream] = []
         self.served = 0
-        self.workers = {worker.descriptor: worker for worker in (Worker(model.predict) for _ in range(workers))}
-        self._idle = list(self.workers)
-        self._running: dict[int, tuple[list[Item], int]] = {}
+        self.workers = Workers(model.predict, workers) if workers else None
 
     @property
     def busy(self) -> bool:
         """Whether anything is under way."""
-        return bool(self.queue or self.streams or self._running)
+        return bool(self.queue or self.streams or self.computing)
+
+    @property
+    def computing(self) -> int:
+        """How many calls of the model are under way in threads."""
+        return self.workers.started if self.workers else 0
 
     @property
     def ready(self) -> bool:
@@ -69,8 +72,10 @@ class Engine:
         return bool(self.streams or (self.queue and self._free()))
 
     def _free(self) -> bool:
-        """Whether the model may be called now."""
-        return bool(self._idle) if self._running else True
+        """Whether the model may be called now, or told its next call because no better batch can come."""
+        if self.workers is None or not self.workers.started:
+            return True
+        return self.workers.started < self.workers.count + (len(self.queue) >= self.max_rows)
 
     def forget(self, peer: Peer) -> None:
         """Drop what is under way for a peer that is gone."""
@@ -113,7 +118,7 @@ class Engine:
         """Run one batch from the front of the queue, and ask each stream for one part."""
         while self.queue and self._free():
             self._next()
-            if not self._running:
+            if not self.computing:
                 break
         for stream in list(self.streams):
             self._advance(stream)
@@ -140,38 +145,31 @@ class Engine:
             return
         if len(live) == 1 and self.signature.batchable and live[0].call.rows > self.piece_rows:
             self._run_piece(live[0])
-        elif self._idle and self._worth_a_thread(live):
-            self._start(live)
+        elif self.workers is not None and self._worth_a_thread(live):
+            self.workers.start(live, stack([item.call for item in live]))
         else:
             self._run(live)
-
-    def _start(self, batch: list[Item]) -> None:
-        descriptor = self._idle.pop()
-        self._running[descriptor] = batch, time.monotonic_ns()
-        self.workers[descriptor].start(stack([item.call for item in batch]))
 
     def _worth_a_thread(self, batch: list[Item]) -> bool:
         """Whether the call is long: so long that others may come, or long enough for those that are there."""
         if not self.times:
             return False
         expected = self.times[min(sum(item.waiting.rows for item in batch), self.max_rows)]
-        others = len(batch) > 1 or bool(self.queue) or bool(self._running)
+        others = len(batch) > 1 or bool(self.queue) or bool(self.computing)
         return expected >= (WORTH_US if others else LONG_US)
 
-    def finish(self, descriptor: int) -> None:
-        """A worker's call ended: begin the next one, then answer."""
-        batch, start = self._running.pop(descriptor)
-        self._idle.append(descriptor)
-        try:
-            outputs = self.workers[descriptor].result()
-            check_rows(outputs, sum(item.call.rows for item in batch))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
-            self._divide(batch, error)
-            return
-        spent = (time.monotonic_ns() - start) // 1000
-        if len(self.queue) > 1:
-            self._next()
-        self._answer_all(batch, split(outputs, [item.call for item in batch]), start, spent)
+    def finish(self) -> None:
+        """Calls in threads ended: begin the next one, then answer."""
+        assert self.workers is not None
+        for batch, outputs, error, start, spent in self.workers.finished():
+            calls = [item.call for item in batch]
+            problem = error or wrong_rows(outputs, sum(call.rows for call in calls))
+            if problem is not None:
+                self._divide(batch, problem)
+                continue
+            if len(self.queue) > 1 and self._free():
+                self._next()
+            self._answer_all(batch, split(outputs, calls), start, spent)
 
     def _run(self, batch: list[Item]) -> None:
         start = time.monotonic_ns()

@@ -53,7 +53,8 @@ class Server:
         signal.set_wakeup_fd(wakeup)
         signal.signal(signal.SIGTERM, self._on_term)
         self.poller.register(waker, select.EPOLLIN)
-        for finished in self.engine.workers:
+        finished = self.engine.workers.descriptor if self.engine.workers else -1
+        if finished >= 0:
             self.poller.register(finished, select.EPOLLIN)
         while True:
             timeout = 0.0 if self.engine.ready else 0.2 if self.stopping else -1.0
@@ -62,8 +63,8 @@ class Server:
                     return
                 if descriptor == waker:
                     os.read(waker, 64)
-                elif descriptor in self.engine.workers:
-                    self.engine.finish(descriptor)
+                elif descriptor == finished:
+                    self.engine.finish()
                 elif descriptor in self.connections:
                     self._receive(self.connections[descriptor])
                 else:
@@ -81,13 +82,14 @@ class Server:
         """Events of the poller, waited for at most `timeout` seconds (-1: for ever).
 
         Waking a sleeping process takes longer than a small model does. So while requests come one hard
-        on the other, a moment is spent looking again and again, always after whoever else wants this core.
+        on the other, a moment is spent looking again and again, always after whoever else wants this core; but
+        not while the model computes in threads, which want it more.
         """
         events = self.poller.poll(0.0)
         if events or not timeout:
             return events
         started = now = time.monotonic_ns()
-        while self._eager and now - started < EAGER_NS:
+        while self._eager and not self.engine.computing and now - started < EAGER_NS:
             os.sched_yield()
             events = self.poller.poll(0.0)
             if events:

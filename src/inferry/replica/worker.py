@@ -1,7 +1,8 @@
-"""Worker: a thread in which a model computes while the replica's own thread reads, decodes and writes.
+"""Workers: threads in which a model computes while the replica's own thread reads, decodes and writes.
 
-Data flow: `start(inputs)` -> the thread calls the model, which lets go of Python's lock while it
-computes -> `descriptor` becomes readable -> `result()`. One call at a time; several workers share a model.
+Data flow: `start(job, inputs)` -> the first thread that is free calls the model, which lets go of
+Python's lock while it computes -> `descriptor` becomes readable -> `finished()`. The threads share the
+model and one queue, so a job that waits there begins the moment that another ends.
 """
 
 from __future__ import annotations
@@ -9,47 +10,63 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, NamedTuple
 
-SWITCH_S = 0.001  # how long the thread may wait for Python's lock when its computation has ended
+SWITCH_S = 0.001  # how long a thread may wait for Python's lock when its computation has ended
 
 
-class Worker:
-    """Runs one call after the other."""
+class Done(NamedTuple):
+    """A call that ended: what it was for, what it returned or raised, when it began (monotonic nanoseconds)
+    and how long it took (microseconds)."""
 
-    def __init__(self, call: Callable[[Any], Any]) -> None:
-        self._call = call
-        self._inputs: Any = None
-        self._outputs: Any = None
-        self._error: BaseException | None = None
-        self._wanted = threading.Semaphore(0)
-        self._thread: threading.Thread | None = None
+    job: Any
+    outputs: Any
+    error: BaseException | None
+    start: int
+    spent_us: int
+
+
+class Workers:
+    """At most `count` calls at a time; the threads are made by the first of them."""
+
+    def __init__(self, call: Callable[[Any], Any], count: int) -> None:
+        self.count = count
+        self.started = 0
         self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._call = call
+        self._jobs: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+        self._done: deque[Done] = deque()
+        self._threads: list[threading.Thread] = []
 
-    def start(self, inputs: Any) -> None:
-        """Begin a call."""
-        if self._thread is None:
+    def start(self, job: Any, inputs: Any) -> None:
+        """Hand over a call of the model."""
+        if not self._threads:
             sys.setswitchinterval(SWITCH_S)
-            self._thread = threading.Thread(target=self._run, name="model", daemon=True)
-            self._thread.start()
-        self._inputs = inputs
-        self._wanted.release()
+            self._threads = [threading.Thread(target=self._run, name="model", daemon=True) for _ in range(self.count)]
+            for thread in self._threads:
+                thread.start()
+        self.started += 1
+        self._jobs.put((job, inputs))
 
-    def result(self) -> Any:
-        """What the call that ended returned; raises what it raised."""
+    def finished(self) -> list[Done]:
+        """The calls that ended since this was asked last."""
         os.eventfd_read(self.descriptor)
-        outputs, error = self._outputs, self._error
-        self._inputs = self._outputs = self._error = None
-        if error is not None:
-            raise error
-        return outputs
+        done = [self._done.popleft() for _ in range(len(self._done))]
+        self.started -= len(done)
+        return done
 
     def _run(self) -> None:
         while True:
-            self._wanted.acquire()
+            job, inputs = self._jobs.get()
+            outputs, error, start = None, None, time.monotonic_ns()
             try:
-                self._outputs = self._call(self._inputs)
-            except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
-                self._error = error
+                outputs = self._call(inputs)
+            except BaseException as raised:  # noqa: BLE001 - told where the result is asked for
+                error = raised
+            self._done.append(Done(job, outputs, error, start, (time.monotonic_ns() - start) // 1000))
             os.eventfd_write(self.descriptor, 1)
+            del job, inputs, outputs, error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import onnx
 import pandas as pd
@@ -272,3 +275,33 @@ def test_threads_can_be_asked_for(tmp_path):
     (tmp_path / "model.onnx").write_bytes(relu())
     model = OnnxRuntime().load(tmp_path, "model.onnx", {"threads": 2}, None)
     assert model._session.get_session_options().intra_op_num_threads == 2
+
+
+WIDE = graph(
+    [("Gemm", ["x", "w", "b"], ["y"])],
+    [("x", TensorProto.FLOAT, ["n", 64])],
+    [("y", TensorProto.FLOAT, ["n", 8])],
+    [("w", np.eye(64, 8, dtype=np.float32)), ("b", np.zeros(8, np.float32))],
+)
+
+
+def test_calls_that_meet_run_with_one_thread_each_and_answer_the_same(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(WIDE.SerializeToString())
+    model = OnnxRuntime().load(tmp_path, "model.onnx", {"threads": 2, "calls": 2}, None)
+    rows = np.random.default_rng(0).random((400, 1, 64), dtype=np.float32)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda row: model.predict({"x": row})["y"], rows))
+    assert np.array_equal(found, rows[:, :, :8])
+    assert np.array_equal(model.predict({"x": rows[0]})["y"], rows[0][:, :8])
+
+
+@pytest.mark.parametrize(
+    ("options", "twice"), [({}, False), ({"threads": 2}, False), ({"threads": 2, "calls": 2}, True)]
+)
+def test_a_model_is_opened_twice_only_where_its_calls_may_meet(tmp_path, options, twice):
+    (tmp_path / "model.onnx").write_bytes(WIDE.SerializeToString())
+    model = OnnxRuntime().load(tmp_path, "model.onnx", options, None)
+    assert (model.crowd is not None) == twice
+    (tmp_path / "weights.bin").touch()
+    os.truncate(tmp_path / "weights.bin", 65 << 20)
+    assert OnnxRuntime().load(tmp_path, "model.onnx", options, None).crowd is None
