@@ -83,19 +83,11 @@ def split(outputs: Mapping[str, Any], calls: list[Call]) -> list[Any]:
     return parts
 
 
-def wrong_rows(outputs: Mapping[str, Any], rows: int) -> ModelFailed | None:
-    """What is wrong with outputs of which one has not a row for each row of input."""
-    for name, value in outputs.items():
-        if len(value) != rows:
-            return ModelFailed(f"Output {name!r} has {len(value)} rows for {rows} rows of input.")
-    return None
-
-
 def check_rows(outputs: Mapping[str, Any], rows: int) -> None:
     """Raise ModelFailed unless every output has a row for each row of input."""
-    failure = wrong_rows(outputs, rows)
-    if failure is not None:
-        raise failure
+    for name, value in outputs.items():
+        if len(value) != rows:
+            raise ModelFailed(f"Output {name!r} has {len(value)} rows for {rows} rows of input.")
 
 
 def inflate(request: frames.Request) -> frames.Request:

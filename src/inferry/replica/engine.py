@@ -22,7 +22,7 @@ from inferry.errors import DeadlineExceeded, InferryError, InternalError, ModelF
 from inferry.interfaces.codec import Call, Codec, Encoded
 from inferry.interfaces.runtime import LoadedModel
 from inferry.policy import batching
-from inferry.replica.calls import Item, Peer, Stream, check_rows, inflate, split, stack, wrong_rows
+from inferry.replica.calls import Item, Peer, Stream, check_rows, inflate, split, stack
 from inferry.replica.worker import Workers
 from inferry.types import frames
 from inferry.types.signature import Signature
@@ -54,7 +54,7 @@ class Engine:
         self.queue: list[Item] = []
         self.streams: list[Stream] = []
         self.served = 0
-        self.workers = Workers(model.predict, workers) if workers else None
+        self.workers = Workers(self._predict, workers) if workers else None
 
     @property
     def busy(self) -> bool:
@@ -146,7 +146,7 @@ class Engine:
         if len(live) == 1 and self.signature.batchable and live[0].call.rows > self.piece_rows:
             self._run_piece(live[0])
         elif self.workers is not None and self._worth_a_thread(live):
-            self.workers.start(live, stack([item.call for item in live]))
+            self.workers.start(live)
         else:
             self._run(live)
 
@@ -161,15 +161,13 @@ class Engine:
     def finish(self) -> None:
         """Calls in threads ended: begin the next one, then answer."""
         assert self.workers is not None
-        for batch, outputs, error, start, spent in self.workers.finished():
-            calls = [item.call for item in batch]
-            problem = error or wrong_rows(outputs, sum(call.rows for call in calls))
-            if problem is not None:
-                self._divide(batch, problem)
+        for batch, parts, error, start, spent in self.workers.finished():
+            if error is not None:
+                self._divide(batch, error)
                 continue
             if len(self.queue) > 1 and self._free():
                 self._next()
-            self._answer_all(batch, split(outputs, calls), start, spent)
+            self._answer_all(batch, parts, start, spent)
 
     def _run(self, batch: list[Item]) -> None:
         start = time.monotonic_ns()
@@ -207,6 +205,7 @@ class Engine:
             self.slowness += (spent / max(1.0, self.times[rows]) - self.slowness) / 16
 
     def _predict(self, batch: list[Item]) -> list[Any]:
+        """Each item's outputs. Runs in threads too."""
         calls = [item.call for item in batch]
         if len(batch) == 1:
             outputs = self.model.predict(calls[0].inputs)

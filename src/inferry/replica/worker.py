@@ -1,6 +1,6 @@
 """Workers: threads in which a model computes while the replica's own thread reads, decodes and writes.
 
-Data flow: `start(job, inputs)` -> the first thread that is free calls the model, which lets go of
+Data flow: `start(job)` -> the first thread that is free calls the model, which lets go of
 Python's lock while it computes -> `descriptor` becomes readable -> `finished()`. The threads share the
 model and one queue, so a job that waits there begins the moment that another ends.
 """
@@ -38,11 +38,11 @@ class Workers:
         self.started = 0
         self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._call = call
-        self._jobs: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+        self._jobs: SimpleQueue[Any] = SimpleQueue()
         self._done: deque[Done] = deque()
         self._threads: list[threading.Thread] = []
 
-    def start(self, job: Any, inputs: Any) -> None:
+    def start(self, job: Any) -> None:
         """Hand over a call of the model."""
         if not self._threads:
             sys.setswitchinterval(SWITCH_S)
@@ -50,7 +50,7 @@ class Workers:
             for thread in self._threads:
                 thread.start()
         self.started += 1
-        self._jobs.put((job, inputs))
+        self._jobs.put(job)
 
     def finished(self) -> list[Done]:
         """The calls that ended since this was asked last."""
@@ -61,12 +61,12 @@ class Workers:
 
     def _run(self) -> None:
         while True:
-            job, inputs = self._jobs.get()
+            job = self._jobs.get()
             outputs, error, start = None, None, time.monotonic_ns()
             try:
-                outputs = self._call(inputs)
+                outputs = self._call(job)
             except BaseException as raised:  # noqa: BLE001 - told where the result is asked for
                 error = raised
             self._done.append(Done(job, outputs, error, start, (time.monotonic_ns() - start) // 1000))
             os.eventfd_write(self.descriptor, 1)
-            del job, inputs, outputs, error
+            del job, outputs, error
