@@ -1,6 +1,7 @@
 """Load: the same POST again and again over a number of kept connections, as fast as they answer.
 
 one request -> wrk when it is installed, else the small generator below -> rate, latencies, errors.
+`users` is for latency below the limit: many connections that each think for a random time before they ask.
 The generator shares the machine's cores with the server that it measures, whichever of the two it is.
 """
 
@@ -45,6 +46,13 @@ def run(post: Post, connections: int, seconds: float) -> Load:
     return _wrk(post, connections, seconds) if generator() == "wrk" else bundled(post, connections, seconds)
 
 
+def users(post: Post, rate: float, seconds: float, connections: int = 256) -> Load:
+    """About `rate` requests a second from users who wait for each answer and then think for an exponentially
+    distributed time (in steps of a millisecond). By wrk alone: a generator in Python takes more processor
+    time than the servers it measures, and its own delays would be most of the tail."""
+    return _wrk(post, connections, seconds, _THINK % (1e3 * connections / rate))
+
+
 _SCRIPT = """
 local body = io.open(%s, "rb")
 wrk.method = "POST"
@@ -60,12 +68,20 @@ end
 """
 
 
-def _wrk(post: Post, connections: int, seconds: float) -> Load:
+_THINK = """
+math.randomseed(7)
+function delay()
+  return math.floor(0.5 - math.log(1 - math.random()) * %f)
+end
+"""
+
+
+def _wrk(post: Post, connections: int, seconds: float, more: str = "") -> Load:
     headers = "\n".join(f"wrk.headers[{json.dumps(k)}] = {json.dumps(v)}" for k, v in post.headers.items())
     with tempfile.TemporaryDirectory() as folder:
         script, body = Path(folder) / "post.lua", Path(folder) / "body"
         body.write_bytes(post.body)
-        script.write_text(_SCRIPT % (json.dumps(str(body)), headers))
+        script.write_text(_SCRIPT % (json.dumps(str(body)), headers) + more)
         command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
         command += ["-s", str(script), post.url]
         return read_wrk(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

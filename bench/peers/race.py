@@ -21,8 +21,7 @@ from typing import Any
 import httpx
 
 from bench.connection import Post
-from bench.load import Load, run
-from bench.openloop import run_open
+from bench.load import Load, generator, run, users
 from bench.peers import grpc, wire
 from bench.peers.environments import Unavailable
 from bench.peers.models import model_file
@@ -194,8 +193,8 @@ def floor(model: str, seconds: float) -> dict[str, Any]:
 
 
 def _half_load(servers: Sequence[Server], plan: Plan, results: Results) -> None:
-    """Latency at half of the measured capacity, by the open-loop generator: Inferry and the reference."""
-    if results.model not in HALF_LOAD:
+    """Latency at half of the measured capacity, from many users who think: Inferry and the reference."""
+    if results.model not in HALF_LOAD or generator() != "wrk":
         return
     most = max(scenario.connections for scenario in SCENARIOS[results.model])
     for turn in range(plan.rounds):
@@ -206,7 +205,7 @@ def _half_load(servers: Sequence[Server], plan: Plan, results: Results) -> None:
                 here = [s for s in results.samples if (s["server"], s["door"]) == (server.name, door)]
                 rates = [s["rate"] for s in here if s["connections"] == most and s["encoding"] == "json"]
                 capacity = median(rates)
-                load = run_open(post, capacity / 2, plan.seconds)
+                load = users(post, capacity / 2, plan.seconds)
                 place = {"round": turn, "server": server.name, "door": door, "capacity": capacity}
                 results.half_load.append({**place, **_figures(load)})
                 say(f"{results.model} half load: {server.name} {door} {load.rate:,.0f}/s p99 {load.p99:.2f} ms")

@@ -141,7 +141,8 @@ def _half_load(models: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         "### Latency at half load",
         "",
-        "Requests arrive at random times (open loop) at half of the rate that the server reached at 64 connections.",
+        "256 users, who each wait for the answer and then think for a random time (exponential), ask about half of what the",
+        "server answered at 64 connections.",
         "",
         "| model | server | requests/s | p50 ms | p99 ms | errors |",
         "|---|---|--:|--:|--:|--:|",
