@@ -141,8 +141,8 @@ def _half_load(models: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         "### Latency at half load",
         "",
-        "256 users, who each wait for the answer and then think for a random time (exponential), ask about half of what the",
-        "server answered at 64 connections.",
+        "256 users, who each wait for the answer and then think for a random time (exponential), ask about",
+        "half of what the server answered at 64 connections.",
         "",
         "| model | server | requests/s | p50 ms | p99 ms | errors |",
         "|---|---|--:|--:|--:|--:|",
