@@ -36,7 +36,7 @@ class Model:
         self.w = np.random.default_rng(0).random((1000, 1000))
 
     def predict(self, inputs):
-        for _ in range(4):
+        for _ in range(20):
             self.w @ self.w[0]
         return inputs
 """
@@ -110,7 +110,7 @@ def main() -> int:
     options = parser.parse_args()
     found = {}
     with tempfile.TemporaryDirectory(prefix="inferry-overload-") as name:
-        for model, source, guess in (("waits", SLEEPING, 250.0), ("computes", WORKING, 2000.0)):
+        for model, source, guess in (("waits", SLEEPING, 250.0), ("computes", WORKING, 600.0)):
             platform = Platform(Path(name) / model)
             try:
                 platform.start()
