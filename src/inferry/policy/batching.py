@@ -14,7 +14,8 @@ from typing import NamedTuple
 MAX_ROWS = 64
 NEAR = 1.10
 PAYS = 1.10
-CALL_US = 100.0  # what a call costs around the model: stacking, splitting, waking threads, system calls
+CALL_US = 30.0  # what a call costs around the model: stacking, splitting, system calls
+LONG_US = 2000.0  # a call that is worth a hand-over to another thread
 PIECE_US = 50_000.0
 MOST_PIECE = 1 << 16
 
@@ -37,11 +38,11 @@ def read_curve(measured: Mapping[str, float]) -> Curve:
 
 
 def best_rows(curve: Curve) -> int:
-    """The fewest rows at which a row is nearly as cheap as it gets; 1 when stacking does not pay.
+    """The rows of the largest call that is worth its while; 1 when stacking does not pay.
 
-    More would save hardly anything, and who waits for a batch to end would wait longer: the requests of
-    one batch are read and answered while the next one computes. Without a curve nothing is known
-    against stacking.
+    Of the sizes at which a row is nearly as cheap as it gets: the largest whose call is still short, because
+    fewer calls leave more of the processor's caches and time to all; else the smallest, because more
+    rows would save hardly anything and all would wait longer. Without a curve nothing is known against stacking.
     """
     if len(curve) < 2:
         return MAX_ROWS
@@ -49,7 +50,9 @@ def best_rows(curve: Curve) -> int:
     least = min(each.values())
     if each[min(each)] < least * PAYS:
         return 1
-    return min(rows for rows, us in each.items() if us <= least * NEAR)
+    near = [(rows, us) for rows, us in curve if rows in each and each[rows] <= least * NEAR]
+    short = [rows for rows, us in near if us <= LONG_US]
+    return max(short) if short else near[0][0]
 
 
 def expected_us(curve: Curve, most: int) -> list[float]:

@@ -29,8 +29,6 @@ from inferry.types.signature import Signature
 
 MAX_ANSWER = frames.MAX_FRAME - frames.REPLY.size
 MAX_PARTS = 10_000
-WORTH_US = 200.0  # shorter calls are over before a thread would have begun
-LONG_US = 2000.0  # so long a call goes to a thread even when nobody else waits yet
 
 
 class Engine:
@@ -151,12 +149,9 @@ class Engine:
             self._run(live)
 
     def _worth_a_thread(self, batch: list[Item]) -> bool:
-        """Whether the call is long: so long that others may come, or long enough for those that are there."""
-        if not self.times:
-            return False
-        expected = self.times[min(sum(item.waiting.rows for item in batch), self.max_rows)]
-        others = len(batch) > 1 or bool(self.queue) or bool(self.computing)
-        return expected >= (WORTH_US if others else LONG_US)
+        """Whether the call is so long that others may come meanwhile: handing over has its price on both sides."""
+        rows = min(sum(item.waiting.rows for item in batch), self.max_rows)
+        return bool(self.times) and self.times[rows] >= batching.LONG_US
 
     def finish(self) -> None:
         """Calls in threads ended: begin the next one, then answer."""

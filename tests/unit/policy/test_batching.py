@@ -78,7 +78,11 @@ curves = costs.map(lambda us: list(zip((1, 2, 4, 8, 16, 32, 64), sorted(us), str
         ({"1": 10}, MAX_ROWS),
         ({"1": 6, "2": 6, "4": 6, "8": 6, "16": 6, "32": 6, "64": 7}, 64),  # a call costs the same whatever it holds
         ({"1": 7000, "2": 14000, "4": 28000, "8": 58000}, 1),  # stacking only makes others wait
-        ({"1": 108, "2": 105, "4": 143, "8": 242, "16": 486, "32": 973, "64": 1947}, 32),  # flat from 8 rows on
+        (
+            {"1": 108, "2": 105, "4": 143, "8": 242, "16": 486, "32": 973, "64": 1947},
+            64,
+        ),  # flat from 8 rows on, and short
+        ({"1": 1100, "2": 1200, "4": 1500, "8": 2500, "16": 4900, "32": 9700, "64": 19400}, 8),  # flat, and long
     ],
 )
 def test_stacking_goes_as_far_as_it_pays(curve, rows):
@@ -90,7 +94,6 @@ def test_the_chosen_rows_are_nearly_as_cheap_as_any(curve):
     rows = best_rows(curve)
     each = {number: (us + CALL_US) / number for number, us in curve}
     assert each[rows] <= min(each.values()) * 1.1 + 1e-9
-    assert all(us > min(each.values()) * 1.1 for number, us in each.items() if 1 < number < rows)
 
 
 @given(curves)

@@ -328,3 +328,64 @@ def test_fixed_shapes_have_no_countable_rows() -> None:
 
 def test_refusals_are_in_the_protocols_form() -> None:
     assert json.loads(OipCodec(IRIS).refuse(InferryError("No.", help="Yes."))) == {"error": "No. Yes."}
+
+
+@given(
+    st.lists(st.sampled_from(["good", "nan", "short", "long", "json", "id"]), min_size=1, max_size=12),
+    st.booleans(),
+)
+def test_a_structure_that_came_before_changes_nothing(kinds: list[str], output: bool) -> None:
+    """A codec that has seen other requests decodes, answers and refuses each as a new one does."""
+    used = OipCodec(IRIS)
+    for number, kind in enumerate(kinds):
+        data = np.arange(number, number + 8, dtype=np.float32).reshape(2, 4)
+        raw = data.tobytes()
+        head: dict[str, Any] = {"inputs": [tensor(shape=(2, 4), parameters={"binary_data_size": 32})]}
+        head["parameters"] = {"binary_data_output": output}
+        match kind:
+            case "nan":
+                raw = np.full((2, 4), np.nan, np.float32).tobytes()
+            case "short":
+                raw = raw[:-4]
+            case "long":
+                raw += b"1234"
+            case "json":
+                head["inputs"] = [tensor(shape=(2, 4), data=data.tolist())]
+                raw = b""
+            case "id":
+                head["id"] = str(number)
+        body = binary(head, raw)
+        assert outcome(used, body) == outcome(OipCodec(IRIS), body)
+
+
+def outcome(codec: OipCodec, body: Any) -> Any:
+    try:
+        call = codec.decode(body)
+    except InvalidInput as error:
+        return error.sentence()
+    numbers = {"label": np.array([1, 2]), "probabilities": call.inputs["x"]}
+    array = call.inputs["x"]
+    assert array.flags.writeable
+    return (
+        array.tobytes(),
+        array.shape,
+        call.rows,
+        call.id,
+        codec.encode(call, CLASS_ANSWER),
+        codec.encode(call, numbers),
+    )
+
+
+@pytest.mark.parametrize("column", [0, 2, 4])
+def test_values_of_a_column_that_are_checked_are_checked_each_time(column: int) -> None:
+    codec = OipCodec(PEOPLE)
+    inputs = people(visits=("INT32", [1]), age=("FP64", [41.0]))
+    size = 4 if column == 2 else 8
+    del inputs[column]["data"]
+    inputs[column]["parameters"] = {"binary_data_size": size}
+    good = np.array([7], np.int32 if column == 2 else np.float64).tobytes()
+    for _ in range(3):
+        assert codec.decode(binary({"inputs": inputs}, good)).rows == 1
+    if column == 0:
+        with pytest.raises(InvalidInput, match="'age': NaN"):
+            codec.decode(binary({"inputs": inputs}, np.array([np.nan]).tobytes()))

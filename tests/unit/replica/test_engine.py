@@ -418,11 +418,12 @@ class Gated(FakeModel):
         return super().predict(inputs)
 
 
-SLOW_CURVE = [(1, 1000.0), (64, 1500.0)]
+SHORT_CURVE = [(1, 1000.0), (64, 1500.0)]
+LONG_CURVE = [(1, 3000.0), (64, 4000.0)]
 
 
-def beside(model=None, workers=1):
-    return Engine(model or FakeModel(), SIGNATURE, {DOOR: FakeCodec()}, SLOW_CURVE, workers=workers)
+def beside(model=None, workers=1, curve=LONG_CURVE):
+    return Engine(model or FakeModel(), SIGNATURE, {DOOR: FakeCodec()}, curve, workers=workers)
 
 
 def settle(engine):
@@ -470,10 +471,10 @@ def test_the_next_requests_are_decoded_and_the_expired_refused_while_the_model_c
     assert set(model.threads) != {threading.get_ident()}
 
 
-def test_a_lone_request_is_computed_at_once_in_the_replicas_own_thread():
+def test_a_short_call_is_computed_at_once_in_the_replicas_own_thread():
     model = Gated()
     model.gate.set()
-    engine, peer = beside(model), FakePeer()
+    engine, peer = beside(model, curve=SHORT_CURVE), FakePeer()
     ask(engine, peer, 1, [1])
     engine.step()
     assert answers(peer) == {1: [2]}
