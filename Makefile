@@ -1,5 +1,5 @@
 # The seven verbs. The environment in .venv is made, and made again when pyproject.toml changes, by whichever comes first.
-.PHONY: setup demo test bench bench-peers bench-overload bench-soak lint docs
+.PHONY: setup demo test test-postgres bench bench-peers bench-overload bench-soak bench-conversion bench-networks bench-rollouts bench-live-rollouts bench-captures bench-cold lint docs bench-simulate
 PYTHON := .venv/bin/python
 
 setup: .venv/.ready
@@ -10,9 +10,16 @@ setup: .venv/.ready
 demo: setup  ## real models answer real requests
 	@$(PYTHON) examples/demo.py
 
-test: lint  ## everything that must hold
-	@$(PYTHON) -m pytest -n 2 -m "not slow"
-	@$(PYTHON) -m pytest -m slow
+test: lint  ## everything that must hold; what comes after a failed part is run all the same
+	@failed=0; \
+	$(PYTHON) -m pytest -n 2 --durations=20 -m "not slow and not frameworks" || failed=1; \
+	$(PYTHON) -m pytest -n 2 --dist loadfile --durations=20 -m frameworks || failed=1; \
+	$(PYTHON) -m pytest -n 2 --dist loadfile --durations=20 -m slow || failed=1; \
+	exit $$failed
+
+test-postgres: setup  ## what keeps state, with PostgreSQL in place of SQLite
+	@INFERRY_TEST_POSTGRES=required INFERRY_TEST_DATABASE=postgres $(PYTHON) -m pytest -n 2 --dist loadfile -m "both_databases and not slow"
+	@INFERRY_TEST_POSTGRES=required INFERRY_TEST_DATABASE=postgres $(PYTHON) -m pytest -n 2 --dist loadfile -m "both_databases and slow"
 
 bench: setup  ## the speed and memory figures of docs/benchmarks.md
 	@$(PYTHON) -m bench.first_look
@@ -26,6 +33,27 @@ bench-overload: setup  ## ten times more requests than a model can answer, for a
 
 bench-soak: setup  ## half an hour of mixed traffic: memory and descriptors must not grow
 	@$(PYTHON) -m bench.soak
+
+bench-conversion: setup  ## what serving scikit-learn models as ONNX gains, and whether it is ever wrong
+	@$(PYTHON) -W ignore -m bench.conversion --write docs/tasks/conversion.md
+
+bench-networks: setup  ## the same for PyTorch, Keras and TensorFlow models (installs both)
+	@$(PYTHON) -W ignore -m bench.networks --write docs/tasks/conversion.md
+
+bench-rollouts: setup  ## how often rollouts and experiments decide wrongly, and how soon they find a fault
+	@$(PYTHON) -m bench.rollouts --write docs/tasks/rollouts.md
+
+bench-live-rollouts: setup  ## twenty good canaries and six bad ones on a real platform (half an hour)
+	@$(PYTHON) -m bench.live_rollouts --write docs/tasks/rollouts.md
+
+bench-simulate: setup  ## our scaling rule and the default rules of others on six traces, in virtual time
+	@$(PYTHON) -m bench.simulate --write docs/tasks/simulate.md
+
+bench-captures: setup  ## what keeping answers for feedback costs the gateway
+	@$(PYTHON) -m bench.captures
+
+bench-cold: setup  ## from zero replicas to an answer, against a fresh Python process
+	@$(PYTHON) -m bench.cold_start
 
 lint: setup  ## style, types and import contracts
 	@$(PYTHON) -m ruff check .

@@ -1,7 +1,8 @@
 """`make demo`: real models from file to served endpoint, each checked against itself in this process.
 
 train -> `inferry up` in a temporary home -> `inferry deploy` each file -> held-out rows through the
-SDK -> the same rows in this process: the answers must be equal -> a second version, a rollback -> stop
+SDK -> the same rows in this process: the answers must be equal -> a second version, a rollback
+-> two pushes to a git repository: one goes to production, one stops at its gate -> stop
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import stream
 import train
 from rich.console import Console
 from rich.table import Table
@@ -90,14 +92,15 @@ class Demo:
         endpoint = client.endpoint(model.name)
         endpoint.predict(first_row(model.rows))
         seconds = time.perf_counter() - started
-        runtime = self.inferry("versions", model.name)["versions"][-1]["runtime"]
         version = deployed["version"]
         what = f"[bold]{model.name}:{version}[/bold] at {deployed['url']}"
         self.say(f"   {model.file.name:20} -> {what}, first answer after {seconds:.1f} s")
-        self.check(client, model, version, runtime, seconds)
+        self.check(client, model, version, seconds)
 
-    def check(self, client: inferry.Client, model: train.Trained, version: int, runtime: str, seconds: float) -> None:
+    def check(self, client: inferry.Client, model: train.Trained, version: int, seconds: float) -> None:
         """Held-out rows through the endpoint and in this process: one line of the table."""
+        known = self.inferry("versions", model.name)["versions"]
+        runtime = next(one["runtime"] for one in known if one["number"] == version)
         served = np.asarray(client.endpoint(model.name).predict(model.rows)[model.label]).astype(str)
         local = model.local().astype(str)
         self.table.append(
@@ -106,6 +109,23 @@ class Demo:
                 served=model.accuracy(served), local=model.accuracy(local), equal=bool(np.array_equal(served, local)),
             )
         )  # fmt: skip
+
+
+def push_twice(demo: Demo, folder: Path) -> list[int]:
+    """Push a model that passes its gates, then one that guesses: the versions that served after each."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    repository = stream.Repository(folder, INFERRY, demo.env)
+    served = []
+    models = ((LogisticRegression(max_iter=1000), "a regression"), (DummyClassifier(), "one that guesses"))
+    for estimator, message in models:
+        said = repository.push(estimator, message)
+        runs = demo.inferry("pipeline", "list", "birds")["runs"]
+        served.append(demo.inferry("describe", "birds")["version"])
+        demo.say(f"   git push of {message}: {stream.shipped(said, 'accuracy') or runs[-1]['reason']}")
+        demo.say(f"   -> {runs[-1]['phase']}: birds:{served[-1]} serves")
+    return served
 
 
 def first_row(rows: Any) -> Any:
@@ -168,7 +188,9 @@ def main() -> int:
             demo.deploy(client, second)
             back = demo.inferry("rollback", first.name)
             console.print(f"   rollback of {first.name}: version {back['version']} serves again")
-            demo.check(client, first, back["version"], "sklearn", 0.0)
+            demo.check(client, first, back["version"], 0.0)
+            console.print("[bold]5. git push[/bold]: gates, staging and production by themselves")
+            pushed = push_twice(demo, folder)
             console.print()
             show(console, demo.table)
         left = still_running(folder)
@@ -177,6 +199,8 @@ def main() -> int:
     wrong = [f"{row.model}:{row.version}" for row in demo.table if not row.equal]
     if back["version"] != 1:
         wrong.append(f"{first.name} was not rolled back to version 1")
+    if pushed != [1, 1]:
+        wrong.append(f"after the two pushes the versions {pushed} of birds served, not [1, 1]")
     for text in [*(f"answers differ: {name}" for name in wrong), *(f"still running: process {pid}" for pid in left)]:
         console.print(f"[red]{text}[/red]")
     if wrong or left:

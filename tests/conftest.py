@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.forge import Forge
 from tests.support.platform import Platform
+from tests.support.postgres import Server, missing
 
 LIMITS = {"INFERRY_HEAD_TIMEOUT": "3", "INFERRY_BODY_TIMEOUT": "4", "INFERRY_INSPECT_TIMEOUT": "15"}
 
@@ -21,15 +24,62 @@ settings.load_profile("machine")
 @pytest.fixture(scope="session")
 def package_cache(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """One cache of downloaded packages for all platforms of a run, whichever process starts them."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    return {"UV_CACHE_DIR": str(shared / "package-cache")}
+    return {"UV_CACHE_DIR": os.environ.get("UV_CACHE_DIR") or str(shared_folder(tmp_path_factory) / "package-cache")}
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of a test run share."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory, package_cache: dict[str, str]) -> Iterator[Platform]:
+def forge(tmp_path_factory: pytest.TempPathFactory, package_cache: dict[str, str]) -> Forge:
+    """Makes artifacts with their own frameworks. INFERRY_TEST_FORGE: a folder that keeps them between runs."""
+    root = Path(os.environ.get("INFERRY_TEST_FORGE") or shared_folder(tmp_path_factory) / "forge")
+    return Forge(root, package_cache["UV_CACHE_DIR"])
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server for the session. INFERRY_TEST_POSTGRES=required: fail, not skip, where there is none."""
+    why = missing()
+    if why:
+        (pytest.fail if os.environ.get("INFERRY_TEST_POSTGRES") == "required" else pytest.skip)(why)
+    server = Server()
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database of each kind."""
+    if request.param == "postgres":
+        yield request.getfixturevalue("postgres").emptied()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield f"sqlite:///{folder}/inferry.db"
+
+
+@pytest.fixture(scope="session")
+def database_env(request: pytest.FixtureRequest) -> Callable[[], dict[str, str]]:
+    """The environment of a platform: SQLite in its home, or with INFERRY_TEST_DATABASE=postgres a new database there."""
+    if os.environ.get("INFERRY_TEST_DATABASE", "sqlite") == "sqlite":
+        return dict
+    server: Server = request.getfixturevalue("postgres")
+    return lambda: {"INFERRY_DATABASE_URL": server.fresh()}
+
+
+@pytest.fixture(scope="session")
+def platform(
+    tmp_path_factory: pytest.TempPathFactory, package_cache: dict[str, str], database_env: Callable[[], dict[str, str]]
+) -> Iterator[Platform]:
     """A running platform that tests share: each uses endpoint names of its own."""
-    running = Platform(tmp_path_factory.mktemp("platform") / "home", env=LIMITS | package_cache)
+    env = LIMITS | package_cache | database_env()
+    claims = shared_folder(tmp_path_factory) / "names"
+    running = Platform(tmp_path_factory.mktemp("platform") / "home", env=env, claims=claims)
     try:
         yield running.start()
     finally:
@@ -37,12 +87,15 @@ def platform(tmp_path_factory: pytest.TempPathFactory, package_cache: dict[str, 
 
 
 @pytest.fixture
-def start_platform(tmp_path: Path, package_cache: dict[str, str]) -> Iterator[Callable[..., Platform]]:
+def start_platform(
+    tmp_path: Path, package_cache: dict[str, str], database_env: Callable[[], dict[str, str]]
+) -> Iterator[Callable[..., Platform]]:
     """Makes platforms that a test may kill: `start_platform("--flag")`; all are closed after it."""
     made: list[Platform] = []
 
     def start(*arguments: str, env: dict[str, str] | None = None) -> Platform:
-        made.append(Platform(tmp_path / f"home-{len(made)}", *arguments, env=package_cache | (env or {})))
+        variables = package_cache | database_env() | (env or {})
+        made.append(Platform(tmp_path / f"home-{len(made)}", *arguments, env=variables))
         return made[-1].start()
 
     yield start

@@ -35,6 +35,18 @@ REQUIREMENTS: dict[str, list[str]] = {
     "ray": ["ray[serve]==2.60.0", *ONNX],
     "mlflow": ["mlflow==3.17.2", "onnx", *ONNX],
     "perf": ["perf-analyzer==2.60.0"],
+    "boosters": [  # no peer: for bench.boosters
+        "xgboost-cpu==3.2.0",
+        "lightgbm==4.7.0",
+        "catboost==1.2.10",
+        "scikit-learn==1.9.1",
+        "pandas==3.1.1",
+        "joblib",
+        "palmerpenguins",
+        "onnx==1.23.2",
+        "msgspec",
+        *ONNX,
+    ],
 }
 
 

@@ -12,17 +12,19 @@ from inferry.version import __version__
 if TYPE_CHECKING:
     from inferry.client import AsyncClient, Client, connect, connect_async
     from inferry.errors import InferryError
+    from inferry.types.lineage import Lineage
 
 __all__ = [
     "AsyncClient",
     "Client",
     "InferryError",
+    "Lineage",
     "__version__",
     "connect",
     "connect_async",
 ]
 
-_HOMES = {"InferryError": "inferry.errors"}
+_HOMES = {"InferryError": "inferry.errors", "Lineage": "inferry.types.lineage"}
 
 
 def __getattr__(name: str) -> Any:

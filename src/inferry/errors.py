@@ -20,6 +20,7 @@ class InferryError(Exception):
     status = 500
     grpc = 13
     advice = ""
+    param = ""  # the field of the request that is at fault, where a protocol tells it
     request_id = ""  # set by the client when the server named the request
 
     def __init__(self, message: str, *, help: str = "", retry_after: float | None = None) -> None:
@@ -48,6 +49,14 @@ class InvalidInput(InferryError):
     advice = "Compare it with what the model takes: inferry describe NAME."
 
 
+class InvalidSettings(InferryError):
+    """A settings file says what cannot be; the message has a line for each problem."""
+
+    code = "invalid_settings"
+    status = 400
+    grpc = 3
+
+
 class InvalidName(InferryError):
     """A name does not match the rule for names."""
 
@@ -71,6 +80,12 @@ class Unauthorized(InferryError):
     code = "unauthorized"
     status = 401
     grpc = 16
+
+
+class BadSignature(Unauthorized):
+    """A webhook's signature does not fit what came with it, or is too old."""
+
+    code = "bad_signature"
 
 
 class Forbidden(InferryError):
@@ -115,6 +130,29 @@ class Conflict(InferryError):
     status = 409
     grpc = 9
     advice = "Look at the present state, then try again."
+
+
+class BreakingChange(Conflict):
+    """A version whose signature would break an endpoint's callers was to get their requests."""
+
+    code = "breaking_change"
+    advice = "Give it an endpoint of its own, or say that it is meant: --allow-breaking (allow_breaking)."
+
+
+class JobFailed(Conflict):
+    """The job has no result: it was given up or cancelled."""
+
+    code = "job_failed"
+    advice = "See why: inferry jobs show ID. Let it begin anew: inferry jobs retry ID."
+
+
+class IdempotencyMismatch(InferryError):
+    """An idempotency key came again with another request."""
+
+    code = "idempotency_mismatch"
+    status = 422
+    grpc = 9
+    advice = "Use a key of its own for each request."
 
 
 class RequestTimeout(InferryError):
@@ -182,6 +220,12 @@ class Unavailable(InferryError):
     status = 503
     grpc = 14
     advice = "Try again in a moment."
+
+
+class ReplicaLost(Unavailable):
+    """The replica died while it computed this request."""
+
+    code = "replica_lost"
 
 
 class DeadlineExceeded(InferryError):

@@ -30,9 +30,10 @@ import pytest
 
 from tests.acceptance.conftest import Target
 from tests.conftest import LIMITS
-from tests.support import models, processes, uploads
+from tests.support import models, uploads
 from tests.support.refusals import sentences
 from tests.support.uploads import odd_tar, tar
+from tests.support.watch import Watch
 
 STAMP = b"\x8c\x10_sklearn_version\x94\x8c\x051.5.2\x94"  # no help to a hostile file: it is only text
 PREDICTOR = "class Model:\n    def predict(self, inputs):\n        return inputs\n"
@@ -320,45 +321,6 @@ def asked(marker: Path, port: int) -> list[Bad]:
     ]  # fmt: skip
 
 
-class Watch:
-    """What must be the same before and after a failed deploy."""
-
-    def __init__(self, target: Target, marker: Path) -> None:
-        self.target, self.marker = target, marker
-        self.platform = target.platform
-        self.before = self.state()
-
-    def state(self) -> dict[str, Any]:
-        home = self.platform.home
-        get = self.platform.call
-        return {
-            "endpoints": [e["name"] for e in get("GET", "/v1/endpoints", control=True).json()["endpoints"]],
-            "models": [(m["name"], m["versions"]) for m in get("GET", "/v1/models", control=True).json()["models"]],
-            "staging": sorted(path.name for path in (home / "staging").iterdir()),
-            "bundles": sorted(path.name for path in (home / "bundles").iterdir()),
-            "run": sorted(path.name for path in (home / "run").iterdir() if not path.name.startswith("z-")),
-            "replicas": self.platform.replica_pids(),
-        }
-
-    def children(self) -> list[str]:
-        """Processes that a zygote forked, and what is left of their children, but for replicas."""
-        replicas = set(self.platform.replica_pids())
-        found = []
-        for pid in self.platform.processes():
-            line = processes.command(pid)
-            zygote = processes.parent(pid) in self.platform.processes() and "boot.py" in processes.command(
-                processes.parent(pid)
-            )
-            if pid not in replicas and "boot.py" in line and (zygote or processes.parent(pid) == self.platform.pid):
-                found.append(f"{pid} of {processes.parent(pid)}: {line[:80]}")
-        return found
-
-    def unchanged(self) -> None:
-        assert self.state() == self.before
-        assert not self.marker.exists(), "hostile code wrote outside of its sandbox"
-        processes.wait_until(lambda: not self.children(), 3, f"processes are left: {self.children()}")
-
-
 def judge(target: Target, bad: Bad, number: int) -> None:
     """Deploy it; AssertionError unless it fails as it should."""
     state = uploads.deploy(target.platform, f"bad-{number}", bad.upload, filename=bad.filename, query=bad.query)
@@ -373,7 +335,7 @@ def judge(target: Target, bad: Bad, number: int) -> None:
 
 def run(target: Target, marker: Path, cases: list[Bad], good: bytes) -> None:
     """All cases, the slow ones side by side; then look for what they left."""
-    watch = Watch(target, marker)
+    watch = Watch(target.platform, marker)
     problems = []
 
     def attempt(numbered: tuple[int, Bad]) -> str:

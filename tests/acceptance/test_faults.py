@@ -48,6 +48,7 @@ def test_a_killed_replica_fails_at_most_what_it_was_computing(start_platform, tm
     assert platform.replica_pids() != [before]
 
 
+@pytest.mark.both_databases
 def test_a_killed_control_fails_no_prediction_and_comes_back(start_platform, tmp_path: Path, sample: Path) -> None:
     platform = start_platform()
     platform.deploy(models.constant(tmp_path, 1), "steady", sample=sample)

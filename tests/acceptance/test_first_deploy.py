@@ -218,6 +218,7 @@ def test_a_stopped_platform_comes_back_with_everything(start_platform, model_dir
     assert platform.predict("iris", models.IRIS_ROWS)["version"] == 1
 
 
+@pytest.mark.both_databases
 def test_a_killed_platform_comes_back_with_everything(start_platform, model_dir: Path) -> None:
     platform = start_platform()
     platform.deploy(models.iris_onnx(model_dir), "iris")

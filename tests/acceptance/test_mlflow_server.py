@@ -10,7 +10,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
-from inferry.environments.builder import locate_uv
 from tests.support import models, processes
+from tests.support.forge import Forge
+from tests.support.mlflow_server import PACKAGES
 from tests.support.platform import Platform
 
 SAVE = """
@@ -71,13 +71,10 @@ REFUSED = [
 
 
 @pytest.fixture(scope="module")
-def mlflow_url(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[str]:
+def mlflow_url(tmp_path_factory: pytest.TempPathFactory, model_dir: Path, forge: Forge) -> Iterator[str]:
     """Where MLflow serves the model."""
     folder = tmp_path_factory.mktemp("mlflow")
-    uv, python = locate_uv(), folder / "venv/bin/python"
-    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, folder / "venv"], check=True, timeout=120)
-    packages = ["mlflow==3.17.2", "scikit-learn", "pandas"]
-    subprocess.run([uv, "pip", "install", "--quiet", "--python", python, *packages], check=True, timeout=600)
+    python = forge.python(PACKAGES)
     trained = models.jobs(model_dir)
     saved = folder / "saved"
     subprocess.run(

@@ -27,7 +27,7 @@ class Served:
             [*inferry_command(), "serve", str(path), "--port", "0", "--grpc-port", "0", "--ready-file", str(ready), *arguments],
             env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        processes.wait_until(lambda: ready.exists() or self.process.poll() is not None, 60, "serve is ready")
+        processes.wait_until(lambda: ready.exists() or self.process.poll() is not None, 240, "serve is ready")
         assert self.process.poll() is None, self.process.stdout.read().decode()
         self.facts = json.loads(ready.read_text())
 
@@ -78,6 +78,9 @@ def test_the_one_model_answers_where_mlflows_server_would(serve, tmp_path: Path)
         assert client.post("/invocations", json={"inputs": {"x": [1, 2]}}).json() == {"predictions": [7, 7]}
         csv = client.post("/invocations", content="x\n1\n", headers={"content-type": "text/csv"})
         assert csv.json() == {"predictions": [7]}
+        untold = client.post("/feedback", json={"request_id": "a", "truth": 7})
+        assert untold.status_code == 501
+        assert "inferry up" in untold.json()["error"]["help"]
         client.headers.pop("authorization")
         assert client.post("/invocations", json={"inputs": {"x": [1, 2]}}).status_code == 401
 
@@ -96,14 +99,45 @@ def test_a_key_of_ones_own_is_taken(serve, platform, tmp_path: Path) -> None:
     assert served.predict({"x": 1}).status_code == 200
 
 
+def refused(home: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*inferry_command(), "serve", *arguments, "--port", "0", "--grpc-port", "0"],
+        cwd=folder, env={**os.environ, "INFERRY_HOME": str(home)},
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_model_is_converted_as_by_a_deploy_unless_asked_not_to(serve, tmp_path: Path) -> None:
+    trained = models.jobs(tmp_path)
+    arguments = ("--sample", str(trained.with_suffix(".csv")))
+    row = {"age": 41, "income": 3.5, "job": "nurse", "member": True}
+    answers = []
+    for more, said in (((), "times faster"), (("--native",), "native: as it was asked")):
+        served = serve(trained, *arguments, *more)
+        answers.append(served.predict([row]).json()["predictions"][0]["label"])
+        served.process.send_signal(signal.SIGTERM)
+        assert said in served.process.communicate()[0].decode()
+    assert answers[0] == answers[1]
+
+
+def test_what_cannot_serve_as_onnx_is_refused_where_that_is_required(platform, tmp_path: Path) -> None:
+    sample = models.column_sample(tmp_path, "x", [1, 2])
+    model = models.constant(tmp_path, 9)
+    done = refused(tmp_path / "home", tmp_path, str(model), "--sample", str(sample), "--convert=require")
+    assert done.returncode == 1
+    assert "there is no converter for the runtime python" in done.stderr
+    bundle = platform.home / "bundles" / platform.deploy(model, "native-bundle", sample=sample)["bundle"]
+    done = refused(tmp_path / "home", tmp_path, str(bundle), "--name", "x", "--convert=require")
+    assert done.returncode == 1
+    assert "The bundle serves natively, by the runtime python" in done.stderr
+    assert refused(tmp_path / "home", tmp_path, str(model), "--native", "--convert=auto").returncode == 2
+
+
 @pytest.mark.parametrize("arguments", [["nothing-here.onnx"], ["model.bin"], ["model.bin", "--key", "short"]])
 def test_what_cannot_be_served_is_refused_with_a_sentence(tmp_path: Path, arguments: list[str]) -> None:
     (tmp_path / "model.bin").write_bytes(b"no model at all")
-    done = subprocess.run(
-        [*inferry_command(), "serve", *arguments, "--port", "0", "--grpc-port", "0"],
-        cwd=tmp_path, env={**os.environ, "INFERRY_HOME": str(tmp_path / "home")},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    done = refused(tmp_path / "home", tmp_path, *arguments)
     assert done.returncode in (1, 2)
     assert "Traceback" not in done.stderr
     assert "error: " in done.stderr.lower()

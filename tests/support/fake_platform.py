@@ -173,6 +173,7 @@ class FakePlatform:
                 return 404, {"error": f"There is no endpoint '{name}'."}
             return missing(f"There is no endpoint '{name}'.")
         headers = {"inferry-version": str(self.version), "inferry-revision": str(self.revision)}
+        headers["inferry-request-id"] = "r-1"
         if parts[0] == "endpoints":
             return 200, self.card(name)
         if parts[0] == "predict":

@@ -13,13 +13,16 @@ import socket
 import struct
 import time
 from mmap import mmap
+from typing import Any
 
+from inferry.policy.route import assign
 from inferry.replica.connection import Connection
 from inferry.security.keys import mint
 from inferry.types import frames
 from inferry.types.registry import Key
 from inferry.types.routing import EndpointRoute, ReplicaAddress, RevisionRoute, RoutingTable
 from inferry.types.signature import Signature
+from inferry.types.traffic import Split
 
 PEPPER = b"p" * 32
 
@@ -120,10 +123,21 @@ def revision(*replicas: FakeReplica, number: int = 1, weight: int = 100, timeout
     )  # fmt: skip
 
 
-def table(*keys: Key, generation: int = 1, **endpoints: tuple[RevisionRoute, ...]) -> RoutingTable:
-    """A routing table."""
+def endpoint(name: str, rows: tuple[RevisionRoute, ...], **split: Any) -> EndpointRoute:
+    """An endpoint whose revisions have places by their weights."""
+    places = assign((), {row.number: row.weight for row in rows}) if len(rows) > 1 else ()
+    return EndpointRoute(name=name, model=name, revisions=rows, split=Split(places=places, **split))
+
+
+def table(
+    *keys: Key,
+    generation: int = 1,
+    splits: dict[str, dict[str, Any]] | None = None,
+    **endpoints: tuple[RevisionRoute, ...],
+) -> RoutingTable:
+    """A routing table; `splits`: by endpoint, fields of its Split."""
     return RoutingTable(
         generation=generation,
-        endpoints={name: EndpointRoute(name=name, model=name, revisions=rows) for name, rows in endpoints.items()},
+        endpoints={name: endpoint(name, rows, **(splits or {}).get(name, {})) for name, rows in endpoints.items()},
         keys={key.id: key for key in keys},
     )

@@ -39,7 +39,7 @@ class Asked:
 class Core:
     """Takes requests and answers none; `asked` and `cancelled` are what the test looks at."""
 
-    REVISION = type("Revision", (), {"version": b"3"})
+    REVISION = type("Revision", (), {"version": b"3", "cold_ms": 0})
 
     def __init__(self) -> None:
         self.ring = self

@@ -43,10 +43,16 @@ class CommandFailed(AssertionError):
 
 
 class Platform:
-    """`inferry up` on free ports over `home`."""
+    """`inferry up` on free ports over `home`. `command`: the program, when it is not the one under test. `claims`: a
+    folder in which each test file leaves the endpoint names that it deploys to, when several share the platform."""
 
-    def __init__(self, home: Path, *arguments: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, *arguments: str, env: dict[str, str] | None = None, command: list[str] | None = None,
+        claims: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.command = command or inferry_command()
         self.home = home
+        self.claims = claims
         self.arguments = arguments
         clean = {name: value for name, value in os.environ.items() if not name.startswith("INFERRY_")}
         clean.pop("PYTEST_CURRENT_TEST", None)
@@ -63,7 +69,7 @@ class Platform:
         ports = ["--port", "0", "--grpc-port", "0", "--control-port", "0", "--ready-file", str(ready)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*inferry_command(), "up", *ports, *self.arguments],
+                [*self.command, "up", *ports, *self.arguments],
                 env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + START_SECONDS
@@ -93,7 +99,7 @@ class Platform:
     def run(self, *arguments: str, timeout: float = 300, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """An `inferry` command as a person would type it."""
         return subprocess.run(
-            [*inferry_command(), *arguments], env=self.env, cwd=cwd, stdin=subprocess.DEVNULL,
+            [*self.command, *arguments], env=self.env, cwd=cwd, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
 
@@ -107,7 +113,21 @@ class Platform:
     def deploy(self, path: Path, name: str, *arguments: str, sample: Path | None = None, timeout: float = 300) -> Any:
         """`inferry deploy PATH --name NAME`, with its JSON answer."""
         extra = ["--sample", str(sample)] if sample else []
-        return self.cli("deploy", str(path), "--name", name, *extra, *arguments, timeout=timeout)
+        made = self.cli("deploy", str(path), "--name", name, *extra, *arguments, timeout=timeout)
+        self._claim(name)
+        return made
+
+    def _claim(self, name: str) -> None:
+        """Which tests meet on one platform is chance; that two files use one name is found whether or not they meet."""
+        if self.claims is None:
+            return
+        frame = sys._getframe(2)
+        while "/tests/support/" in frame.f_code.co_filename and frame.f_back is not None:
+            frame = frame.f_back
+        self.claims.mkdir(exist_ok=True)
+        (self.claims / f"{name}@{Path(frame.f_code.co_filename).name}").touch()
+        files = sorted(path.name.partition("@")[2] for path in self.claims.glob(f"{name}@*"))
+        assert len(files) == 1, f"the endpoint name {name!r} is used by {' and '.join(files)}: give one another name"
 
     def call(self, method: str, path: str, *, key: str | None = None, control: bool = False, **options: Any):
         """One HTTP request with the admin key (or `key`; "" for none) to the inference or control door."""

@@ -18,6 +18,7 @@ OIP, MLFLOW, PLAIN = "oip", "mlflow", "plain"
 FORMS = (  # /v1 and /v2 share one
     (re.compile(r"/v[12](/|$)"), OIP),
     (re.compile(r"(/endpoints/[^/]*)?/(invocations|ping)$|/(version|health)$"), MLFLOW),
+    (re.compile(r"/endpoints/[^/]+$"), OIP),  # Hugging Face's path: the error is a text there too
 )
 ROUTES = r"v1|v2|predict|endpoints|metrics|healthz|docs|invocations"
 LEAK = re.compile(rf"Traceback|File \"|\b0x[0-9a-fA-F]{{3,}}|(?<![\w.<:/])/(?!/|(?:{ROUTES})\b)|site-packages")
@@ -152,7 +153,9 @@ def sentences(message: str, help: str = "", sent: bytes = b"") -> None:
 
     What the client sent may be shown to it again, and what its code raised ends as it likes.
     """
-    assert message[:1].isupper() or re.match(r"['\"0-9-]|requirements.txt|[a-z0-9-]+:[0-9]", message), message
+    assert message[:1].isupper() or re.match(r"['\"0-9-]|[a-z_.]+\.(?:txt|json|pbtxt|py) |[a-z0-9-]+:[0-9]", message), (
+        message
+    )
     assert message.rstrip().endswith(ENDING) or not help or " raised " in message or "loaded: " in message, message
     assert len(message) + len(help) < 1200, f"{len(message) + len(help)} characters"
     words = f"{message} {help}"

@@ -1,4 +1,4 @@
-"""The control API: parse, call the service, format. One route table.
+"""The control API: parse, call the service, format. One route table, made of one for each concern.
 
 Data flow: HTTP -> Guard (host, key, action) -> handler -> Service -> JSON.
 """
@@ -6,12 +6,7 @@ Data flow: HTTP -> Guard (host, key, action) -> handler -> Service -> JSON.
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import secrets
-import time
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -21,17 +16,24 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from inferry.api.access import Guard, Json, error_response
-from inferry.control.deploy import Upload
+from inferry.api.experiments import Experiments
+from inferry.api.feedback import Feedback
+from inferry.api.gitops import Repositories
+from inferry.api.parse import name_of, number, read
+from inferry.api.pipelines import Ladders
+from inferry.api.replays import Replays
+from inferry.api.retention import Retentions
+from inferry.api.rollouts import Rollouts
+from inferry.api.uploads import Uploads
+from inferry.api.versions import Versions
+from inferry.api.webhooks import Hooks
+from inferry.control.database import DatabaseWatch
 from inferry.control.doctor import Doctor
-from inferry.control.service import Service, check_changes
-from inferry.errors import InferryError, InternalError, InvalidInput, MethodNotAllowed, NotFound, StorageFull, TooLarge
-from inferry.types.names import check_name
+from inferry.control.runtimes import runtimes
+from inferry.control.service import Service
+from inferry.errors import InferryError, InternalError, InvalidInput, MethodNotAllowed, NotFound
 from inferry.types.registry import Key
-
-MAX_JSON = 1 << 20
-MAX_WAIT_S = 60.0
-
-T = TypeVar("T")
+from inferry.types.traffic import TrafficPlan
 
 
 class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,10 +42,16 @@ class RollbackBody(msgspec.Struct, forbid_unknown_fields=True):
     revision: int | None = None
 
 
-class ScaleBody(msgspec.Struct, forbid_unknown_fields=True):
-    """POST .../scale."""
+class ScaleBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """POST .../scale. `replicas`: a fixed number; the others: between which limits it varies, and how."""
 
-    replicas: int
+    replicas: int | None = None
+    min_replicas: int | None = None
+    max_replicas: int | None = None
+    target_concurrency: float | None = None
+    idle_timeout_s: float | None = None
+    down_delay_s: float | None = None
+    buffer_replicas: int | None = None
 
 
 class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,36 +66,30 @@ class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
 class Api:
     """Handlers over one service."""
 
-    def __init__(self, service: Service, doctor: Doctor, max_upload: int) -> None:
+    def __init__(
+        self, service: Service, doctor: Doctor, watch: DatabaseWatch, max_upload: int, ladders: Ladders, hooks: Hooks,
+        repositories: Repositories,
+    ) -> None:  # fmt: skip
         self.service = service
         self.doctor = doctor
-        self.max_upload = max_upload
+        self.watch = watch
+        self.uploads = Uploads(service, max_upload)
+        self.versions = Versions(service)
+        self.rollouts = Rollouts(service)
+        self.retentions = Retentions(service)
+        self.feedback = Feedback(service)
+        self.replays = Replays(service)
+        self.ladders = ladders
+        self.hooks = hooks
+        self.repositories = repositories
+        self.experiments = Experiments(service)
 
     async def info(self, request: Request, key: Key) -> Any:
         """What this platform is."""
-        return {"version": self.service.site.version, "http": self.service.site.http, "role": key.role}
-
-    async def models(self, request: Request, key: Key) -> Any:
-        """All models."""
-        return {"models": await asyncio.to_thread(self.service.models)}
-
-    async def versions(self, request: Request, key: Key) -> Any:
-        """A model's versions."""
-        return {"versions": await asyncio.to_thread(self.service.versions, name_of(request, "model"))}
-
-    async def version(self, request: Request, key: Key) -> Any:
-        """One version."""
-        return await asyncio.to_thread(self.service.version, name_of(request, "model"), number_of(request))
-
-    async def delete_model(self, request: Request, key: Key) -> Any:
-        """Forget a model."""
-        await self.service.delete_model(name_of(request, "model"))
-        return Response(status_code=204)
-
-    async def delete_version(self, request: Request, key: Key) -> Any:
-        """Forget a version."""
-        await self.service.delete_version(name_of(request, "model"), number_of(request))
-        return Response(status_code=204)
+        site = self.service.site
+        return {
+            "version": site.version, "http": site.http, "role": key.role, "degraded": bool(self.watch.problem),
+        }  # fmt: skip
 
     async def endpoints(self, request: Request, key: Key) -> Any:
         """All endpoints."""
@@ -107,41 +109,34 @@ class Api:
         lines = int(number(request, "lines", 200, 1, 10_000))
         return {"lines": await asyncio.to_thread(self.service.logs, name_of(request, "endpoint"), lines)}
 
-    async def deploy(self, request: Request, key: Key) -> Any:
-        """Receive an upload and begin its deploy."""
-        name = name_of(request, "endpoint")
-        filename = request.query_params.get("filename", "")
-        limits = {"replicas": 1e6, "timeout_s": 1e6, "memory_mb": 1e9, "threads": 256}
-        asked = {field: number(request, field, -1.0, 0, high) for field, high in limits.items()}
-        changes = {field: value if field == "timeout_s" else int(value) for field, value in asked.items() if value >= 0}
-        check_changes(changes)
-        start = time.monotonic()
-        archive = await self._receive(request)
-        upload = Upload(
-            endpoint=name,
-            filename=filename,
-            archive=archive,
-            changes=changes,
-            created_by=key.name,
-            receive_ms=(time.monotonic() - start) * 1000,
-        )
-        return Json({"operation": self.service.deploy(upload).id}, status_code=202)
-
-    async def operation(self, request: Request, key: Key) -> Any:
-        """Follow an operation."""
-        operation = self.service.operations.get(request.path_params["id"])
-        after = int(number(request, "after", 0, 0, 1e9))
-        return await operation.wait(after, number(request, "wait", 0.0, 0.0, MAX_WAIT_S))
-
     async def rollback(self, request: Request, key: Key) -> Any:
         """Go back to an earlier revision."""
         body = await read(request, RollbackBody)
-        return await self.service.rollback(name_of(request, "endpoint"), body.revision)
+        return await self.service.rollback(name_of(request, "endpoint"), body.revision, key.name)
 
     async def scale(self, request: Request, key: Key) -> Any:
-        """Change the number of replicas."""
-        body = await read(request, ScaleBody)
-        return await self.service.scale(name_of(request, "endpoint"), body.replicas, key.name)
+        """Change the number of replicas, or how it varies."""
+        changes = msgspec.to_builtins(await read(request, ScaleBody))
+        if not changes:
+            raise InvalidInput("Nothing is to change.", help="Give replicas, or min_replicas and max_replicas.")
+        return await self.service.configure(name_of(request, "endpoint"), None, changes, key.name)
+
+    async def scaling(self, request: Request, key: Key) -> Any:
+        """How many replicas there are, and why."""
+        return await asyncio.to_thread(self.service.scaling, name_of(request, "endpoint"))
+
+    async def warm(self, request: Request, key: Key) -> Any:
+        """Start a replica ahead of requests."""
+        return await self.service.warm(name_of(request, "endpoint"))
+
+    async def traffic(self, request: Request, key: Key) -> Any:
+        """How requests are shared out, and what came of it."""
+        return await self.service.traffic(name_of(request, "endpoint"))
+
+    async def share_out(self, request: Request, key: Key) -> Any:
+        """Share requests out another way."""
+        plan = await read(request, TrafficPlan)
+        return await self.service.share_out(name_of(request, "endpoint"), plan)
 
     async def keys(self, request: Request, key: Key) -> Any:
         """All keys."""
@@ -158,66 +153,46 @@ class Api:
         await self.service.revoke_key(request.path_params["key"])
         return Response(status_code=204)
 
+    async def runtimes(self, request: Request, key: Key) -> Any:
+        """What can be served here, and on what."""
+        return await asyncio.to_thread(runtimes, self.service.fleet.find)
+
     async def run_doctor(self, request: Request, key: Key) -> Any:
         """Check everything."""
         return await self.doctor.run()
 
-    async def _receive(self, request: Request) -> Path:
-        """Write the upload into a staging folder of its own; it is removed when this fails."""
-        folder = self.service.site.staging / secrets.token_hex(8)
-        archive = folder / "upload.tar"
-        received = 0
-        try:
-            folder.mkdir(mode=0o700)
-            with archive.open("wb") as file:
-                async for chunk in request.stream():
-                    received += len(chunk)
-                    if received > self.max_upload:
-                        raise TooLarge(
-                            f"The upload is over the limit of {self.max_upload} bytes.",
-                            help="Remove what the model does not need.",
-                        )
-                    await asyncio.to_thread(file.write, chunk)
-        except BaseException as error:
-            await asyncio.to_thread(remove, folder)
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFull(
-                    "The disk is full; nothing was changed.", help="Free space and deploy again."
-                ) from error
-            raise
-        return archive
-
-
-def remove(folder: Path) -> None:
-    """Remove a staging folder with its upload."""
-    (folder / "upload.tar").unlink(missing_ok=True)
-    if folder.exists():
-        os.rmdir(folder)  # noqa: PTH106 - the counterpart of mkdir
-
 
 def build(api: Api, guard: Guard) -> Starlette:
     """The ASGI app."""
-    endpoint, model = "/v1/endpoints/{endpoint}", "/v1/models/{model}"
+    endpoint = "/v1/endpoints/{endpoint}"
     routes = [
         Route("/healthz", healthz),
         guard.route("GET", "/v1/info", "metadata", api.info),
-        guard.route("GET", "/v1/models", "read", api.models),
-        guard.route("DELETE", model, "write", api.delete_model),
-        guard.route("GET", model + "/versions", "read", api.versions),
-        guard.route("GET", model + "/versions/{number}", "read", api.version),
-        guard.route("DELETE", model + "/versions/{number}", "write", api.delete_version),
+        guard.route("GET", "/v1/runtimes", "read", api.runtimes),
         guard.route("GET", "/v1/endpoints", "read", api.endpoints),
         guard.route("GET", endpoint, "read", api.endpoint),
         guard.route("DELETE", endpoint, "write", api.delete_endpoint),
         guard.route("GET", endpoint + "/logs", "read", api.logs),
-        guard.route("POST", endpoint + "/deploy", "write", api.deploy),
         guard.route("POST", endpoint + "/rollback", "write", api.rollback),
+        guard.route("GET", endpoint + "/traffic", "read", api.traffic),
+        guard.route("POST", endpoint + "/traffic", "write", api.share_out),
+        guard.route("GET", endpoint + "/scale", "read", api.scaling),
         guard.route("POST", endpoint + "/scale", "write", api.scale),
-        guard.route("GET", "/v1/operations/{id}", "read", api.operation),
+        guard.route("POST", endpoint + "/warm", "write", api.warm),
         guard.route("GET", "/v1/keys", "admin", api.keys),
         guard.route("POST", "/v1/keys", "admin", api.create_key),
         guard.route("DELETE", "/v1/keys/{key}", "admin", api.revoke_key),
         guard.route("GET", "/v1/doctor", "read", api.run_doctor),
+        *api.uploads.routes(guard),
+        *api.versions.routes(guard),
+        *api.rollouts.routes(guard),
+        *api.retentions.routes(guard),
+        *api.feedback.routes(guard),
+        *api.replays.routes(guard),
+        *api.ladders.routes(guard),
+        *api.experiments.routes(guard),
+        *api.hooks.routes(guard),
+        *api.repositories.routes(guard),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: on_http_error, Exception: on_bug})
     app.router.redirect_slashes = False  # a redirect would repeat whatever Host the client named
@@ -240,46 +215,3 @@ def on_http_error(request: Request, exc: Exception) -> Response:
 def on_bug(request: Request, exc: Exception) -> Response:
     """Anything unexpected: the details are in the log only."""
     return error_response(InternalError("The request failed for a reason of our own.", help="See logs/control.log."))
-
-
-async def read(request: Request, kind: type[T]) -> T:
-    """A JSON body of a known shape. Raises InvalidInput."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_JSON:
-            raise TooLarge(f"The body is over {MAX_JSON} bytes.", help="This route takes a small JSON object.")
-    try:
-        return msgspec.json.decode(bytes(body) or b"{}", type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidInput(f"The body does not fit this route: {error}.", help="See docs/control-api.md.") from error
-
-
-def name_of(request: Request, field: str) -> str:
-    """A checked name from the path."""
-    return check_name(request.path_params[field], f"{field} name")
-
-
-def number_of(request: Request) -> int:
-    """A version number from the path."""
-    text = request.path_params["number"]
-    if not (text.isascii() and text.isdecimal() and len(text) < 10):
-        raise InvalidInput(f"{text[:20]!a} is not a version number.", help="Use 1, 2, 3...")
-    return int(text)
-
-
-def number(request: Request, name: str, default: float, low: float, high: float) -> float:
-    """A number from the query. Raises InvalidInput."""
-    text = request.query_params.get(name)
-    if text is None or text == "":
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise InvalidInput(
-            f"The parameter {name} must be a number from {low:.0f} to {high:.0f}.",
-            help=f"Leave it out for {default:g}.",
-        )
-    return value

@@ -7,6 +7,7 @@ import itertools
 import os
 import signal
 import time
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -41,6 +42,14 @@ class Channel(asyncio.Protocol):
         channel.status = msgspec.json.decode(reply.body, type=ReplicaStatus)
         channel.spec = channel.status.spec
         return channel
+
+    def memory_mb(self) -> float | None:
+        """Its resident memory, None when the process is gone."""
+        try:
+            pages = Path(f"/proc/{self.status.pid}/statm").read_text().split()[1]
+        except (OSError, IndexError):
+            return None
+        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet."""

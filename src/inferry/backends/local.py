@@ -14,18 +14,32 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from inferry.backends.channel import Channel
 from inferry.backends.zygotes import Child, Zygotes
 from inferry.errors import DeadlineExceeded, InferryError, InvalidModel
+from inferry.types.conversion import CheckTask, Converted, ConvertTask
 from inferry.types.replicas import InspectTask, ReplicaSpec
 from inferry.types.signature import Inspection
 from inferry.types.zygote import ReplicaTask
 
 LOAD_S = 300.0
+ENGINE_LOAD_S = {"vllm": 1800.0}
+"""Engines that read tens of gigabytes and compile kernels before they answer."""
+QUICK_S = 0.001
 POLL_S = 0.005
+SOON_S = 0.3
+"""So long one looks often: who waits for a first replica should not wait for the next look."""
+
+
+class Readers(NamedTuple):
+    """What reads the files that confined children leave; both take the child's exit code."""
+
+    inspection: Callable[[Path, int], Inspection]
+    conversion: Callable[[Path, int], Converted]
 
 
 class LocalBackend:
@@ -37,14 +51,18 @@ class LocalBackend:
         logs: Path,
         zygotes: Zygotes,
         bundle_path: Callable[[str], Path],
-        read_result: Callable[[Path, int], Inspection],
+        readers: Readers,
     ) -> None:
         self._run = run
         self._logs = logs
         self._zygotes = zygotes
         self._bundle_path = bundle_path
-        self._read_result = read_result
+        self._readers = readers
         self._channels: set[Channel] = set()
+
+    async def prepare(self, environment: str, runtime: str) -> None:
+        """A zygote that has the framework imported."""
+        await self._zygotes.get(environment, runtime)
 
     async def start(self, spec: ReplicaSpec) -> Channel:
         """Fork a replica and wait until it listens."""
@@ -59,9 +77,9 @@ class LocalBackend:
             scratch=str(scratch),
             report=str(report),
         )
-        child = await zygote.fork(self._logs / f"{spec.label}.log", replica=task)
+        child = await zygote.fork(self._logs / f"{spec.label}.log", task)
         try:
-            channel = await self._await_listening(task.socket, child, report)
+            channel = await self._await_listening(task.socket, child, report, ENGINE_LOAD_S.get(spec.runtime, LOAD_S))
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 if not child.exited.done():
@@ -84,20 +102,33 @@ class LocalBackend:
 
     async def inspect(self, task: InspectTask, environment: str) -> Inspection:
         """Run one inspection in a forked, confined child."""
-        zygote = await self._zygotes.get(environment, task.runtime)
-        child = await zygote.fork(self._logs / "inspections.log", inspect=task)
         try:
-            code = await asyncio.wait_for(asyncio.shield(child.exited), task.timeout_s)
+            code = await self._finish(environment, task.runtime, task)
         except TimeoutError as error:
-            os.kill(child.pid, signal.SIGKILL)
             raise InvalidModel(
                 f"The model did not load and answer within {task.timeout_s:g} s.",
                 help="Check what it does at load; see logs/inspections.log in INFERRY_HOME.",
             ) from error
-        except asyncio.CancelledError:
+        return self._readers.inspection(Path(task.scratch) / "inspection.json", code)
+
+    async def convert(self, task: ConvertTask | CheckTask, environment: str) -> Converted:
+        """Run one half of a conversion in a forked, confined child."""
+        runtime = task.runtime if isinstance(task, ConvertTask) else "onnx"
+        try:
+            code = await self._finish(environment, runtime, task)
+        except TimeoutError as error:
+            raise InvalidModel(f"its conversion took more than {task.timeout_s:g} s") from error
+        return self._readers.conversion(Path(task.scratch) / "conversion.json", code)
+
+    async def _finish(self, environment: str, runtime: str, task: InspectTask | ConvertTask | CheckTask) -> int:
+        """The exit code of a child made for one task. Raises TimeoutError when it had to be killed."""
+        zygote = await self._zygotes.get(environment, runtime)
+        child = await zygote.fork(self._logs / "inspections.log", task)
+        try:
+            return await asyncio.wait_for(asyncio.shield(child.exited), task.timeout_s)
+        except (TimeoutError, asyncio.CancelledError):
             os.kill(child.pid, signal.SIGKILL)
             raise
-        return self._read_result(Path(task.scratch) / "inspection.json", code)
 
     async def close(self) -> None:
         """Hang up; replicas go on."""
@@ -105,16 +136,16 @@ class LocalBackend:
             channel.close()
         self._zygotes.close()
 
-    async def _await_listening(self, path: str, child: Child, report: Path) -> Channel:
+    async def _await_listening(self, path: str, child: Child, report: Path, limit: float) -> Channel:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + LOAD_S
-        while loop.time() < deadline:
+        begun = loop.time()
+        while (now := loop.time()) < begun + limit:
             with contextlib.suppress(OSError):
                 return await Channel.open(path)
             if child.exited.done():
                 raise self._failure(report, child.exited.result())
-            await asyncio.sleep(POLL_S)
-        raise DeadlineExceeded(f"The model did not load within {LOAD_S:g} s.")
+            await asyncio.sleep(QUICK_S if now < begun + SOON_S else POLL_S)
+        raise DeadlineExceeded(f"The model did not load within {limit:g} s.")
 
     def _failure(self, report: Path, code: int) -> InferryError:
         with contextlib.suppress(OSError, msgspec.DecodeError):

@@ -16,10 +16,19 @@ from pathlib import Path
 import msgspec
 
 from inferry.errors import EnvironmentFailed, Unavailable
+from inferry.types.conversion import CheckTask, ConvertTask
 from inferry.types.replicas import InspectTask
-from inferry.types.zygote import Fork, ReplicaTask, ZygoteConfig, ZygoteEvent
+from inferry.types.zygote import ReplicaTask, ZygoteConfig, ZygoteEvent
 
 START_S = 60.0
+
+Task = ReplicaTask | InspectTask | ConvertTask | CheckTask
+_FIELDS: dict[type[Task], str] = {
+    ReplicaTask: "replica",
+    InspectTask: "inspect",
+    ConvertTask: "convert",
+    CheckTask: "check",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +54,13 @@ class Zygote:
         """Whether it can still take orders."""
         return not self._task.done()
 
-    async def fork(self, log: Path, *, replica: ReplicaTask | None = None, inspect: InspectTask | None = None) -> Child:
-        """Fork one child and wait for its pid."""
+    async def fork(self, log: Path, task: Task) -> Child:
+        """Fork one child for a task and wait for its pid."""
         loop = asyncio.get_running_loop()
         name = secrets.token_hex(8)
         self._born[name] = loop.create_future()
         exited = self._exits[name] = loop.create_future()
-        order = Fork(id=name, log=str(log), replica=replica, inspect=inspect)
+        order = {"id": name, "log": str(log), _FIELDS[type(task)]: task}  # a types.zygote.Fork
         self._writer.write(msgspec.json.encode(order) + b"\n")
         pid = await asyncio.wait_for(self._born[name], START_S)
         return Child(pid=pid, exited=exited)

@@ -30,6 +30,8 @@ from inferry.errors import InvalidModel, StorageFull, TooLarge
 BLOCK = 512
 CHUNK = 1 << 20
 _MAX_HEADER = 1 << 16
+MARKS = {"MAR-INF"}
+"""Folders that say by their name what lies beside them."""
 _PACK = "Pack plain files and folders, with names relative to the top."
 
 
@@ -136,7 +138,7 @@ def unwrap(path: Path, kind: str, limits: Limits = Limits()) -> None:
     try:
         (extract_zip if kind == "zip" else extract_packed_tar)(path, inside, limits)
         top = [entry for entry in inside.iterdir() if entry.name != "__MACOSX"]
-        root = top[0] if len(top) == 1 and top[0].is_dir() else inside
+        root = top[0] if len(top) == 1 and top[0].is_dir() and top[0].name not in MARKS else inside
         path.unlink()
         for entry in list(root.iterdir()):
             entry.rename(path.parent / entry.name)

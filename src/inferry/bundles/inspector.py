@@ -16,9 +16,11 @@ from typing import Any
 import msgspec
 
 from inferry import plugins
-from inferry.bundles.samples import parse
+from inferry.bundles.samples import media_file, parse
 from inferry.bundles.verdict import MAX_RESULT, Problem, Result
 from inferry.errors import InferryError, InvalidModel, ModelFailed
+from inferry.media.declaration import find
+from inferry.media.describe import describe
 from inferry.types.text import first_line, raised
 
 
@@ -27,9 +29,11 @@ def inspect(
 ) -> None:
     """Describe a model and write the result. Never raises: called in a process made for it."""
     try:
-        sample = parse(sample_path) if sample_path else None
+        file = media_file(sample_path) if sample_path else None
+        sample = parse(sample_path) if sample_path and file is None else None
+        declared = find(artifact, entry)
         model = plugins.load("inferry.runtimes", runtime)().load(artifact, entry, options, None)
-        result = Result(inspection=model.describe(sample))
+        result = Result(inspection=describe(model, declared, sample, file))
         data = msgspec.json.encode(result)
         if len(data) > MAX_RESULT:
             raise InvalidModel("The model's example and answer are too large to keep.", help="Give a smaller sample.")

@@ -17,16 +17,26 @@ from pathlib import Path
 import msgspec
 
 from inferry.errors import InvalidModel
-from inferry.types.bundle import Detected, EnvironmentSpec, FileEntry, Manifest
+from inferry.types.bundle import CONVERTED, Conversion, Detected, EnvironmentSpec, FileEntry, Manifest
+from inferry.types.conversion import MODEL
 from inferry.types.signature import Inspection
 
 MANIFEST = "manifest.json"
+ENGINES = frozenset({"vllm"})  # runtimes that serve in place of the framework that an artifact is made for
 MAX_MANIFEST = 16 << 20
 
 
-def source_digest(artifact: Path, sample: Path | None) -> str:
-    """sha256 over what a person gave: relative paths and file hashes, whatever their order or dates."""
-    return _source([*_entries(artifact, "artifact"), *_sample_entry(sample)])
+# msgspec prepares a type at its first use, and crashes when two threads do that at once: so it is done here, at import.
+_MANIFEST = msgspec.json.Decoder(Manifest)
+
+
+def source_digest(artifact: Path, sample: Path | None, *, native: bool = False, engine: str = "") -> str:
+    """sha256 over what a person gave: relative paths and file hashes, whatever their order or dates.
+
+    `native`: it shall not be converted, so it is not the version that the same bytes make without that wish.
+    `engine`: what serves it in place of its own framework.
+    """
+    return _source([*_entries(artifact, "artifact"), *_sample_entry(sample)], native=native, engine=engine)
 
 
 def pack(
@@ -37,11 +47,14 @@ def pack(
     lock_text: str,
     inspection: Inspection,
     into: Path,
+    conversion: Conversion | None = None,
+    converted: Path | None = None,
 ) -> tuple[str, Manifest, int]:
     """Lay the bundle out in `into` and return its digest, manifest and size in bytes.
 
     An artifact or sample that already lies where the layout wants it stays there, so a
     staging folder becomes the bundle without a copy. Everything is on disk when this returns.
+    `detected` is what serves: of a converted model, that is what `converted` holds, the ONNX file.
     """
     into.mkdir(mode=0o700, exist_ok=True)
     if artifact != into / "artifact":
@@ -52,16 +65,24 @@ def pack(
     if lock_text:
         (into / "environment").mkdir(mode=0o700)
         (into / "environment" / "lock.txt").write_text(lock_text, encoding="utf-8")
+    if converted:
+        (into / CONVERTED).mkdir(mode=0o700)
+        _take(converted, into / CONVERTED / MODEL)
     files = sorted(_entries(into, ""), key=lambda entry: entry.path)
     manifest = Manifest(
         runtime=detected.runtime,
         entry=detected.entry,
-        source=_source([entry for entry in files if not entry.path.startswith("environment/")]),
+        source=_source(
+            [entry for entry in files if entry.path.startswith(("artifact/", "sample/"))],
+            native=conversion is not None and conversion.asked == "never",
+            engine=detected.runtime if detected.runtime in ENGINES else "",
+        ),
         options=detected.options,
         environment=environment,
         files=tuple(files),
         # The same source must give the same digest: how long it took is not part of what it is.
         inspection=msgspec.structs.replace(inspection, load_ms=0.0, predict_ms=0.0),
+        conversion=conversion,
     )
     data = msgspec.json.encode(manifest, order="sorted")
     (into / MANIFEST).write_bytes(data)
@@ -103,16 +124,16 @@ def _read_manifest(path: Path) -> bytes:
 
 def _decode(data: bytes) -> Manifest:
     try:
-        manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
+        manifest = _MANIFEST.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidModel("The bundle's manifest cannot be read.") from error
     if manifest.format != 1:
         raise InvalidModel(f"The bundle has format {manifest.format}, this version reads 1.", help="Update Inferry.")
     return manifest
 
 
-def _source(entries: list[FileEntry]) -> str:
-    whole = hashlib.sha256()
+def _source(entries: list[FileEntry], *, native: bool, engine: str) -> str:
+    whole = hashlib.sha256(b"native\n" if native else f"{engine}\n".encode() if engine else b"")
     for entry in sorted(entries, key=lambda entry: entry.path):
         whole.update(f"{entry.path}\0{entry.sha256}\n".encode())
     return whole.hexdigest()
@@ -156,6 +177,18 @@ def _copy(artifact: Path, target: Path) -> None:
         place = target / path.relative_to(artifact)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.copyfile(path, place)
+
+
+def _take(file: Path, target: Path) -> None:
+    """Copy a file that a confined process left: a plain one, or nothing. Raises InvalidModel."""
+    try:
+        given = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        raise InvalidModel("The converted model is not there.", help="Deploy it with --native.") from None
+    with os.fdopen(given, "rb") as source, target.open("wb") as copy:
+        if not stat.S_ISREG(os.fstat(given).st_mode):
+            raise InvalidModel("The converted model is not a file.", help="Deploy it with --native.")
+        shutil.copyfileobj(source, copy)
 
 
 def _settle(folder: Path) -> None:

@@ -135,7 +135,16 @@ def is_skops(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive, archive.open("schema.json") as file:
             schema = msgspec.json.decode(file.read(64 << 20))
-    except (zipfile.BadZipFile, KeyError, EOFError, zlib.error, NotImplementedError, RuntimeError, OSError,
-            msgspec.DecodeError, RecursionError):  # fmt: skip
+    except (
+        zipfile.BadZipFile,
+        KeyError,
+        EOFError,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        msgspec.DecodeError,
+        ValueError,
+    ):  # fmt: skip  RuntimeError: encrypted, or nested too deeply
         return False
     return isinstance(schema, dict) and "_skops_version" in schema

@@ -1,12 +1,14 @@
 """Samples: example input in the files that people have.
 
-Data flow: JSON, JSON lines, CSV, NPY or NPZ, by content -> columns or arrays -> Sample.
-At most 1000 rows are kept. Nothing is unpickled.
+Data flow: JSON, JSON lines, CSV, NPY, NPZ, Parquet or Arrow, by content -> columns or arrays -> Sample.
+At most 1000 rows are kept. Nothing is unpickled. A picture or a sound stays a file: a declaration says what
+becomes of it (`inferry.media`).
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 import zipfile
@@ -18,11 +20,13 @@ import msgspec
 import numpy as np
 
 from inferry.errors import InvalidInput, TooLarge
+from inferry.media import arrow
+from inferry.media.kinds import HEAD, IMAGES, TABLES, kind_of
 from inferry.types.columns import MAX_ROWS, column, sample_of
 from inferry.types.sample import Sample
 
 MAX_BYTES = 64 << 20
-_NAMES = "Give JSON, JSON lines, CSV, NPY or NPZ."
+_NAMES = "Give JSON, JSON lines, CSV, NPY, NPZ, Parquet or Arrow."
 _MISSING = {"", "NA", "N/A", "n/a", "NaN", "nan", "-nan", "null", "NULL", "None", "<NA>", "#N/A"}
 _BOOLS = {"True": True, "true": True, "TRUE": True, "False": False, "false": False, "FALSE": False}
 _MAX_COLUMNS = 10_000
@@ -35,12 +39,26 @@ def parse(path: Path) -> Sample:
             "The sample file is larger than 64 MB.", help=f"A few rows are enough: at most {MAX_ROWS} are read."
         )
     with path.open("rb") as file:
-        first = file.read(6)
-    if first == b"\x93NUMPY":
+        first = file.read(HEAD)
+    if first.startswith(b"\x93NUMPY"):
         return _npy(path)
+    if kind_of(first) in TABLES:
+        names, rows = arrow.read(path.read_bytes(), most=MAX_ROWS)
+        return sample_of([dict(zip(names, row, strict=True)) for row in rows])
     if first.startswith(b"PK\x03\x04"):
         return _npz(path)
     return parse_text(path.read_bytes())
+
+
+def media_file(path: Path) -> bytes | None:
+    """The bytes of a picture or a sound; None for every other sample. TooLarge over 64 MB."""
+    with path.open("rb") as file:
+        kind = kind_of(file.read(HEAD))
+    if kind not in IMAGES and kind != "wav":
+        return None
+    if path.stat().st_size > MAX_BYTES:
+        raise TooLarge("The sample file is larger than 64 MB.", help="Give a smaller picture or a shorter sound.")
+    return path.read_bytes()
 
 
 def parse_text(data: bytes) -> Sample:
@@ -54,8 +72,9 @@ def parse_text(data: bytes) -> Sample:
     if "\0" in text:
         raise InvalidInput("The sample file is not text.", help=_NAMES)
     try:
-        return sample_of(msgspec.json.decode(text))
-    except (msgspec.DecodeError, RecursionError) as error:
+        said = msgspec.json.decode(text)
+        return dataclasses.replace(sample_of(said), value=said)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         refusal = str(error)
     if text.lstrip()[0] in "[{":
         return _json_lines(text, refusal)
@@ -68,7 +87,7 @@ def _json_lines(text: str, refusal: str) -> Sample:
     for number, line in enumerate(lines[:MAX_ROWS], 1):
         try:
             rows.append(msgspec.json.decode(line))
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             wrong = f"line {number}" if rows else refusal
             raise InvalidInput(f"The sample file is not valid JSON ({wrong}).", help=_NAMES) from None
     return sample_of(rows)
@@ -100,7 +119,7 @@ def _csv(text: str) -> Sample:
         raise InvalidInput("The sample has a header but no row.", help="Give at least one row.")
     if len(set(header)) != width:
         raise InvalidInput("The sample's header names a column twice.")
-    columns = {name: _typed([row[at].strip() for row in body]) for at, name in enumerate(header)}
+    columns = {name: typed([row[at].strip() for row in body]) for at, name in enumerate(header)}
     if not header[0] and width > 1:
         del columns[""]  # the row numbers that pandas writes
     if any(not name for name in columns):
@@ -126,7 +145,7 @@ def _float(cell: str) -> float | None:
         return None
 
 
-def _typed(cells: list[str]) -> Any:
+def typed(cells: list[str]) -> Any:
     """A column of text as whole numbers, numbers, bools, or text, None for missing."""
     present = [cell for cell in cells if cell not in _MISSING]
     values: list[Any]

@@ -10,6 +10,7 @@ import ast
 import lzma
 import mmap
 import pickletools
+import re
 import warnings
 import zipfile
 import zlib
@@ -17,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 from inferry.bundles.archive import opened
+from inferry.bundles.jax_files import exported_function
 from inferry.types.protobuf import BYTES, VARINT, WireError, fields
 
 MAX_SOURCE = 4 << 20
@@ -36,16 +38,22 @@ class Kind(Enum):
     ZIP = "a zip archive"
     TAR = "a tar archive"
     EMPTY = "an empty file"
-    TORCH = "a PyTorch checkpoint or TorchScript file"
+    TORCH = "a PyTorch checkpoint"
+    TORCHSCRIPT = "a TorchScript model"
+    TORCH_EXPORT = "a program of torch.export"
+    TORCH_TRUNCATED = "a truncated PyTorch file"
+    JAX = "an exported JAX function"
     KERAS = "a Keras model"
     HDF5 = "an HDF5 file (Keras weights or model)"
     SAVED_MODEL = "a TensorFlow SavedModel"
     TFLITE = "a TensorFlow Lite model"
+    OPENVINO = "an OpenVINO model"
     SAFETENSORS = "a safetensors file (weights without code)"
     GGUF = "a GGUF language model"
     XGBOOST = "an XGBoost model"
     LIGHTGBM = "a LightGBM model"
     CATBOOST = "a CatBoost model"
+    FASTTEXT = "a fastText model"
     ARRAYS = "NumPy arrays"
     PARQUET = "a Parquet table"
     NOTEBOOK = "a Jupyter notebook"
@@ -62,14 +70,19 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"\x93NUMPY", Kind.ARRAYS),
     (0, b"PAR1", Kind.PARQUET),
     (0, b"binf", Kind.XGBOOST),
-    (0, b"{L\x00\x00\x00\x00\x00\x00\x07learner", Kind.XGBOOST),
+    (0, b"{L\0\0\0\0\0\0\0\x07learner", Kind.XGBOOST),
     (0, b"tree\nversion=", Kind.LIGHTGBM),
+    (0, b"\xba\x16\x4f\x2f", Kind.FASTTEXT),
     (0, b"version https://git-lfs.github.com/", Kind.LFS),
     (257, b"ustar", Kind.TAR),
 )
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x5d\0\0", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 LZ4 = b"\x04\x22\x4d\x18"
+_PACKED_TAR = re.compile(r"(?i)\.(?:tar\.(?:gz|bz2|xz|lzma)|tgz|tbz2|txz)$")
+_OLD_XGBOOST = re.compile(rb"(?:\x06\0{7}gbtree|\x08\0{7}gblinear|\x04\0{7}dart)")  # a booster's name, its size first
+_NET = re.compile(rb"<net\s[^<>]{0,2000}\bversion\s*=")
 _TORCH_LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_TORCH_FIRST = re.compile(rb"^[^/\0]{1,200}/(?:data\.pkl|data/(?:[0-9]+|weights/)|archive_format|models/|code/)")
 _ONNX_FIELDS = {1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES,
                 14: BYTES, 20: BYTES, 25: BYTES, 26: BYTES}  # fmt: skip
 
@@ -84,29 +97,38 @@ def sniff(path: Path) -> Kind:
     if known:
         return known
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return _zip(path)
+        return _zip(path, head)
     if head.startswith((*_PACKED, LZ4)):
         return _packed(path, head)
     if _is_pickle(head):
         return Kind.TORCH if _TORCH_LEGACY in head[:32] else Kind.PICKLE
-    return _text_format(path, head) or _source(path, head) or _protobuf(path)
+    return _flatbuffer(path) or _text_format(path, head) or _source(path, head) or _protobuf(path)
 
 
-def _zip(path: Path) -> Kind:
+def _zip(path: Path, head: bytes) -> Kind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, OSError):
-        return Kind.ZIP
+        return Kind.TORCH_TRUNCATED if _TORCH_FIRST.search(head[30:400]) else Kind.ZIP
     if "schema.json" in names:
         return Kind.SKOPS
-    if any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
-        return Kind.TORCH
+    if torch := _torch(names):
+        return torch
     if "config.json" in names and any(name.endswith(".weights.h5") for name in names):
         return Kind.KERAS
     if names and all(name.endswith(".npy") for name in names):
         return Kind.ARRAYS
     return Kind.ZIP
+
+
+def _torch(names: list[str]) -> Kind | None:
+    if "serialized_exported_program.json" in names or any(name.endswith("/archive_format") for name in names):
+        return Kind.TORCH_EXPORT
+    if not any(name.endswith("/data.pkl") or name == "data.pkl" for name in names):
+        return None
+    script = any("/code/" in name for name in names) and any(name.endswith("/constants.pkl") for name in names)
+    return Kind.TORCHSCRIPT if script else Kind.TORCH
 
 
 def unpacked_head(path: Path, size: int = HEAD) -> bytes:
@@ -126,6 +148,8 @@ def _packed(path: Path, head: bytes) -> Kind:
     if head.startswith(LZ4):
         return Kind.PICKLE_PACKED if path.suffix.lower() in {".joblib", ".pkl", ".pickle", ".lz4"} else Kind.UNKNOWN
     inside = unpacked_head(path)
+    if not inside and _PACKED_TAR.search(path.name):
+        return Kind.TAR  # damaged, as unpacking it says
     if inside[257:262] == b"ustar":
         return Kind.TAR
     return Kind.PICKLE_PACKED if _is_pickle(inside) else Kind.UNKNOWN
@@ -148,17 +172,25 @@ def _is_pickle(head: bytes) -> bool:
     return seen[-1:] == ["STOP"] or "GLOBAL" in seen
 
 
+def _flatbuffer(path: Path) -> Kind | None:
+    return Kind.JAX if exported_function(path) is not None else None
+
+
 def _text_format(path: Path, head: bytes) -> Kind | None:
+    if _OLD_XGBOOST.search(head[:256]):
+        return Kind.XGBOOST
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if start.startswith(b"{"):
         if b'"learner"' in head and (b'"gradient_booster"' in head or b'"attributes"' in head):
             return Kind.XGBOOST
         if b'"cells"' in head and path.suffix.lower() == ".ipynb":
             return Kind.NOTEBOOK
-    if len(head) > 9 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
-        return Kind.SAFETENSORS
-    if start.startswith(b"<") and b"<PMML" in head:
-        return Kind.PMML
+    if len(head) > 9 and head[8:9] == b"{":
+        fits = int.from_bytes(head[:8], "little") < path.stat().st_size
+        if fits or path.suffix.lower() == ".safetensors":
+            return Kind.SAFETENSORS
+    if start.startswith(b"<"):
+        return Kind.PMML if b"<PMML" in head else Kind.OPENVINO if _NET.search(head) else None
     return None
 
 

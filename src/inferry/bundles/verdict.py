@@ -41,18 +41,22 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     error: Problem | None = None
 
 
+_RESULT = msgspec.json.Decoder(Result)
+
+
 def read_result(path: Path, exit_status: int = 0) -> Inspection:
     """What the inspector wrote, or the error it wrote. `exit_status` as of subprocess: -N for signal N."""
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe in its place must not hold us
+        with os.fdopen(os.open(path, flags), "rb") as file:
             data = file.read(MAX_RESULT + 1)
     except OSError:
         raise _died(exit_status) from None
     if len(data) > MAX_RESULT:
         raise InvalidModel("The inspector's result is too large.")
     try:
-        result = msgspec.json.decode(data, type=Result)
-    except (msgspec.DecodeError, RecursionError) as error:
+        result = _RESULT.decode(data)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidModel("The inspector's result cannot be read.") from error
     if result.error:
         kind = _KINDS.get(result.error.code, InvalidModel)

@@ -10,7 +10,7 @@ from inferry.cli.shared import App, emit, json_option, pass_app
 
 
 @click.command("delete")
-@click.argument("name", metavar="NAME|MODEL:N")
+@click.argument("name", metavar="NAME|MODEL:N|MODEL@ALIAS")
 @click.option("--model", "whole_model", is_flag=True, help="NAME is a model: remove it with all its versions.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @json_option
@@ -19,7 +19,7 @@ def command(app: App, name: str, whole_model: bool, yes: bool, as_json: bool) ->
     """Remove an endpoint, a version or a model.
 
     NAME is an endpoint (its model and versions stay), MODEL:N a version. A version that an
-    endpoint uses is not removed. On a terminal you are asked first.
+    endpoint uses, an alias names or somebody protects is not removed. On a terminal you are asked first.
 
     \b
     Examples:

@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from inferry.cli.lineage import lineage_fields
 from inferry.cli.shared import App, emit, json_option, pass_app, show_fields, show_table, size_text, when
-from inferry.cli.words import signature_lines
+from inferry.cli.words import signature_lines, tested_text
 
 if TYPE_CHECKING:
-    from inferry.client.answers import EndpointDetails, VersionDetails
+    from inferry.client.answers import Conversion, EndpointDetails
+    from inferry.client.version_answers import Protected, VersionDetails
+    from inferry.types.registry import RevisionConfig
+    from inferry.types.trials import Trial
 
 
 @click.command("describe")
-@click.argument("name", metavar="NAME|MODEL:N")
+@click.argument("name", metavar="NAME|MODEL:N|MODEL@ALIAS")
 @json_option
 @pass_app
 def command(app: App, name: str, as_json: bool) -> None:
@@ -24,6 +28,7 @@ def command(app: App, name: str, as_json: bool) -> None:
     Examples:
       inferry describe fraud
       inferry describe fraud:3
+      inferry describe fraud@champion
     """  # noqa: D301
     from inferry.types.names import parse_reference
 
@@ -43,10 +48,12 @@ def show_endpoint(found: EndpointDetails) -> None:
         ("endpoint", found.name),
         ("serves", f"{found.model}:{found.version} (revision {found.revision})"),
         ("runtime", found.runtime),
+        ("as onnx", conversion_text(found.conversion) if found.conversion else ""),
         ("state", f"{found.state}, {found.replicas.ready} of {found.replicas.wanted} replicas ready"),
         ("problem", found.problem),
         ("traffic", traffic),
         ("url", found.url),
+        ("options", options_text(found)),
     ])  # fmt: skip
     click.echo()
     for line in signature_lines(found.signature):
@@ -56,13 +63,57 @@ def show_endpoint(found: EndpointDetails) -> None:
         show_table(
             ("revision", "version", "replicas", "timeout", "created", "by"),
             [
-                (r.number, r.version, r.config.replicas, f"{r.config.timeout_s:g} s", when(r.created), r.created_by)
+                (
+                    r.number,
+                    r.version,
+                    replicas_text(r.config),
+                    f"{r.config.timeout_s:g} s",
+                    when(r.created),
+                    r.created_by,
+                )
                 for r in found.revisions
             ],
         )
     for title, text in (("Try it:", found.curl), ("In Python:", found.python)):
         if text:
             click.echo(f"\n{title}\n\n{text.rstrip()}")
+
+
+def replicas_text(config: RevisionConfig) -> str:
+    """A number, or the two between which it varies."""
+    return str(config.replicas) if config.scaling is None else f"{config.least}-{config.most}"
+
+
+def options_text(found: EndpointDetails) -> str:
+    """What the engine of the revision that serves was told."""
+    config = next((one.config for one in found.revisions if one.number == found.revision), None)
+    said = config.options.items() if config else ()
+    return ", ".join(
+        f"{name}={str(value)[:40]!a}" if isinstance(value, str) else f"{name}={value}" for name, value in said
+    )
+
+
+def conversion_text(made: Conversion) -> str:
+    """What came of converting it, in a line."""
+    if made.serves != "onnx":
+        return f"no: {made.reason}"
+    gain = f", {made.speed_up:g} times faster" if made.speed_up else ""
+    return f"from {made.runtime} by {made.converter}, equal on {made.rows} rows{gain}"
+
+
+def protected_text(protected: Protected | None) -> str:
+    """Who protects it since when, and why."""
+    if protected is None:
+        return ""
+    return f"since {when(protected.at)} by {protected.by}{f': {protected.reason}' if protected.reason else ''}"
+
+
+def tested_in_full(test: Trial | None) -> str:
+    """Its latest test: what came of it, when and by whom."""
+    if test is None:
+        return ""
+    failed = f" ({', '.join(test.failed)})" if test.failed else ""
+    return f"{tested_text(test)}{failed}, {when(test.at)} by {test.by}, report {test.number} ({test.digest[:12]})"
 
 
 def show_version(found: VersionDetails) -> None:
@@ -76,6 +127,10 @@ def show_version(found: VersionDetails) -> None:
         ("environment", environment),
         ("created", f"{when(found.created)} by {found.created_by or '-'}"),
         ("serving", ", ".join(found.serving) or "-"),
+        ("aliases", ", ".join(f"{found.model}@{name}" for name in found.aliases)),
+        ("protected", protected_text(found.protected)),
+        ("tested", tested_in_full(found.test)),
+        *lineage_fields(found.lineage),
     ])  # fmt: skip
     files = found.manifest.get("files", ())
     if files:

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
-from inferry.cli.shared import App, emit, json_option, pass_app, say, show_table, when
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def parse_duration(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int:
-    """90, 90s, 15m, 12h or 30d in seconds; 0 when nothing was said."""
-    if text is None:
-        return 0
-    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd]?)", text)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is not a duration like 90s, 15m, 12h or 30d.")
-    return int(match[1]) * _UNITS[match[2] or "s"]
+from inferry.cli.shared import App, emit, json_option, parse_duration, pass_app, say, show_table, when
 
 
 @click.group("keys")
@@ -36,7 +22,7 @@ def command() -> None:
 @click.option("--expires", callback=parse_duration, metavar="TIME", help="30d, 12h, 15m...  [default: never]")
 @json_option
 @pass_app
-def create(app: App, name: str, role: str, endpoints: tuple[str, ...], expires: int, as_json: bool) -> None:
+def create(app: App, name: str, role: str, endpoints: tuple[str, ...], expires: int | None, as_json: bool) -> None:
     """Make a key called NAME. It is shown once, now.
 
     \b
@@ -44,7 +30,7 @@ def create(app: App, name: str, role: str, endpoints: tuple[str, ...], expires: 
       inferry keys create web-shop --endpoint fraud --expires 90d
       inferry keys create ci --role admin --json
     """  # noqa: D301
-    made = app.client().create_key(name, role=role, endpoints=endpoints or ("*",), expires_s=expires)
+    made = app.client().create_key(name, role=role, endpoints=endpoints or ("*",), expires_s=expires or 0)
     if as_json:
         emit(made)
     else:

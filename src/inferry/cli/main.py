@@ -1,7 +1,7 @@
 """`inferry`: finds the command, and turns whatever ends it into an exit code.
 
 Data flow: arguments -> the command's module, loaded only now -> its JSON document or its
-text on standard output -> exit code 0 done, 1 refused or failed, 2 wrong usage, 130 Ctrl-C.
+text on standard output -> exit code 0 done, 1 refused or failed, 2 wrong usage (or settings file), 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from typing import NoReturn
 import click
 
 from inferry.cli.shared import App, emit, say
-from inferry.errors import InferryError
+from inferry.errors import InferryError, InvalidSettings
 from inferry.version import __version__
 
 COMMANDS = (
-    "up", "serve", "deploy", "predict", "rollback", "scale", "models", "versions",
-    "endpoints", "describe", "logs", "delete", "keys", "doctor",
+    "up", "serve", "deploy", "predict", "jobs", "batch", "traffic", "rollout", "rollback", "replay", "feedback",
+    "quality", "experiment", "scale", "warm", "simulate", "push", "apply", "pipeline", "gitops", "mlflow", "webhooks",
+    "models", "versions", "diff", "alias", "endpoints", "describe", "test", "logs", "delete", "keys", "runtimes",
+    "doctor",
 )  # fmt: skip
 
 
@@ -70,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     except InferryError as error:
         report(error, as_json=as_json)
-        return 1
+        return 2 if isinstance(error, InvalidSettings) else 1
     return code if isinstance(code, int) else 0
 
 

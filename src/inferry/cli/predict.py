@@ -1,7 +1,8 @@
 """`inferry predict`: try an endpoint with JSON, with a file, or with its own example.
 
 Data flow: `-d` (JSON, @FILE, - for standard input) or the endpoint's example -> the plain
-door -> one line a prediction. A CSV file is read by the endpoint's signature.
+door -> one line a prediction. A CSV file is read by the endpoint's signature; a picture, a sound or
+a Parquet file is sent as it is. An answer that is a file goes to standard output as it is.
 """
 
 from __future__ import annotations
@@ -35,10 +36,16 @@ def command(app: App, name: str, data: str | None, timeout: float | None, as_jso
       inferry predict iris -d '[[5.1, 3.5, 1.4, 0.2]]'
       inferry predict fraud -d '{"age": 41, "job": "clerk"}'
       inferry predict fraud -d @rows.csv --json
+      inferry predict cats -d @photo.png
       cat rows.json | inferry predict fraud -d -
     """  # noqa: D301
     endpoint = app.client().endpoint(name)
     answer = endpoint.ask(endpoint.example() if data is None else read_data(data, endpoint), timeout=timeout)
+    if isinstance(answer.predictions, bytes) and not as_json:
+        if sys.stdout.isatty():
+            raise InvalidInput("The answer is a file.", help=f"Write it to one: inferry predict {name} ... > answer")
+        sys.stdout.buffer.write(answer.predictions)
+        return
     if as_json:
         emit(answer)
         return
@@ -51,10 +58,14 @@ def read_data(text: str, endpoint: Endpoint) -> Any:
     """The body that `-d` stands for."""
     import msgspec
 
+    from inferry.client.files import is_file
+
     if text == "-":
         text = sys.stdin.read()
     elif text.startswith("@"):
         path = Path(text[1:]).expanduser()
+        if is_file(path):
+            return path
         try:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
@@ -65,7 +76,7 @@ def read_data(text: str, endpoint: Endpoint) -> Any:
             return read_csv(text, endpoint.metadata().signature, delimiter)
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"The data is not JSON: {error}.", help="Quote it, or name a file with @FILE.") from error
 
 

@@ -1,28 +1,142 @@
-"""`inferry scale`: run an endpoint with another number of replicas."""
+"""`inferry scale`: with how many replicas an endpoint runs, fixed or as its requests need, and why so many."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from inferry.cli.shared import App, emit, json_option, pass_app
+from inferry.cli.shared import App, emit, json_option, parse_duration, pass_app, show_fields, show_table
+
+if TYPE_CHECKING:
+    from inferry.client.answers import RevisionScaling
+    from inferry.types.scaling import Scaling
 
 
-@click.command("scale")
+class WithDefault(click.Group):
+    """A group whose `to` is meant when none of its commands is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `to` in front."""
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            args = ["to", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group("scale", cls=WithDefault)
+def command() -> None:
+    """Set how many replicas an endpoint runs, and see why.
+
+    \b
+    Examples:
+      inferry scale fraud 4
+      inferry scale fraud --min 0 --max 4 --idle-timeout 60s
+      inferry scale explain fraud
+    """  # noqa: D301
+
+
+@command.command("to")
 @click.argument("name")
-@click.argument("replicas", type=click.IntRange(1))
+@click.argument("replicas", type=click.IntRange(1), required=False)
+@click.option("--min", "least", type=click.IntRange(0), metavar="N", help="The number varies: so many at least.")
+@click.option("--max", "most", type=click.IntRange(1), metavar="N", help="And so many at most.")
+@click.option("--target-concurrency", type=click.FloatRange(0.1), metavar="X", help="Requests at one, on average.")
+@click.option("--idle-timeout", callback=parse_duration, metavar="TIME", help="None runs after such a time, as 60s.")
+@click.option(
+    "--down-delay", callback=parse_duration, metavar="TIME", help="So long one was not needed before it goes."
+)
+@click.option("--buffer", type=click.IntRange(0), metavar="N", help="More than needed while there are requests.")
 @json_option
 @pass_app
-def command(app: App, name: str, replicas: int, as_json: bool) -> None:
-    """Change how many replicas an endpoint runs.
+def to(
+    app: App,
+    name: str,
+    replicas: int | None,
+    least: int | None,
+    most: int | None,
+    target_concurrency: float | None,
+    idle_timeout: int | None,
+    down_delay: int | None,
+    buffer: int | None,
+    as_json: bool,
+) -> None:
+    """Run the endpoint NAME with REPLICAS copies, or with as many as its requests need.
 
-    Returns when the endpoint NAME serves with REPLICAS copies.
+    \b
+    Examples:
+      inferry scale fraud 4
+      inferry scale fraud --min 0 --max 4 --idle-timeout 60s
+    """  # noqa: D301
+    varying = (least, most, target_concurrency, idle_timeout, down_delay, buffer)
+    if (replicas is None) == all(value is None for value in varying):
+        raise click.UsageError("Give a number of replicas, or --min, --max and others between which it varies.")
+    client = app.client()
+    done = client.scale(
+        name, replicas, min_replicas=least, max_replicas=most, target_concurrency=target_concurrency,
+        idle_timeout_s=idle_timeout, down_delay_s=down_delay, buffer_replicas=buffer,
+    )  # fmt: skip
+    if as_json:
+        emit(done)
+    elif replicas is not None:
+        click.echo(f"{name} runs with {replicas} replicas (revision {done.revision})")
+    else:
+        now = next(one for one in client.scaling(name).revisions if one.revision == done.revision)
+        click.echo(f"{name} runs with {limits_text(now.scaling)} (revision {done.revision})")
+
+
+@command.command("explain")
+@click.argument("name")
+@json_option
+@pass_app
+def explain(app: App, name: str, as_json: bool) -> None:
+    """Tell how many replicas the endpoint NAME has, and why.
 
     \b
     Example:
-      inferry scale fraud 4
+      inferry scale explain fraud
     """  # noqa: D301
-    done = app.client().scale(name, replicas)
+    found = app.client().scaling(name)
     if as_json:
-        emit(done)
-    else:
-        click.echo(f"{name} runs with {replicas} replicas (revision {done.revision})")
+        emit(found)
+        return
+    for place, revision in enumerate(found.revisions):
+        if place:
+            click.echo()
+        show(revision)
+
+
+def show(found: RevisionScaling) -> None:
+    """One revision for people."""
+    from inferry.types.units import time_text
+
+    last = found.last
+    figures = last.figures if last is not None else None
+    show_fields([
+        ("revision", f"{found.revision} (version {found.version})"),
+        ("replicas", f"{found.ready} ready, {found.wanted} wanted"),
+        ("limits", limits_text(found.scaling)),
+        ("why", last.reason if last is not None else ""),
+        ("at a time", f"{figures.recent:.3g} requests (6 s), {figures.usual:.3g} (60 s)" if figures else ""),
+        ("a second", f"{figures.recent_rate:.3g} requests (6 s), {figures.usual_rate:.3g} (60 s)" if figures else ""),
+        ("one takes", time_text(figures.service_s) if figures and figures.service_s else ""),
+        ("a start takes", time_text(found.cold_start_s) if found.cold_start_s else ""),
+    ])  # fmt: skip
+    if found.changes:
+        import time
+
+        click.echo()
+        show_table(
+            ("at", "from", "to", "why"),
+            [(time.strftime("%H:%M:%S", time.localtime(one.at)), one.before, one.replicas, one.reason)
+             for one in found.changes],
+        )  # fmt: skip
+
+
+def limits_text(scaling: Scaling | None) -> str:
+    """Between what the number varies."""
+    from inferry.types.units import time_text
+
+    if scaling is None:
+        return "a fixed number of replicas"
+    idle = f", none after {time_text(scaling.idle_timeout_s)} without a request" if not scaling.min_replicas else ""
+    return f"{scaling.min_replicas} to {scaling.max_replicas} replicas{idle}"

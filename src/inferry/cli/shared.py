@@ -6,9 +6,10 @@ everything else to standard error. rich is imported only to print a table.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import click
 if TYPE_CHECKING:
     from inferry.client import Client
     from inferry.client.settings import Settings
+    from inferry.types.traffic import FieldDifference
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class App:
 
         return click.get_current_context().with_resource(Client(self.settings()))
 
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 pass_app = click.make_pass_decorator(App)
 
@@ -84,6 +88,16 @@ def show_fields(fields: Sequence[tuple[str, object]]) -> None:
             click.echo(f"{name:<{width}}  {value}")
 
 
+def show_differing(fields: Mapping[str, FieldDifference]) -> None:
+    """The fields in which compared answers differ; nothing where they do not."""
+    differing = {name: field for name, field in fields.items() if field.differing}
+    if differing:
+        show_table(
+            ("field", "values", "differ", "largest difference"),
+            [(name, field.values, field.differing, f"{field.largest:.3g}") for name, field in differing.items()],
+        )
+
+
 def when(seconds: float) -> str:
     """A moment in local time."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else "-"
@@ -96,3 +110,13 @@ def size_text(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def parse_duration(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
+    """90, 90s, 15m, 12h or 30d in seconds; None when nothing was said."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhd]?)", text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a duration like 90s, 15m, 12h or 30d.")
+    return int(match[1]) * _UNITS[match[2] or "s"]

@@ -22,6 +22,12 @@ from inferry.cli.shared import App, json_option, pass_app
 @click.option(
     "--ready-file", metavar="PATH", type=click.Path(path_type=Path), help="Written, once ready, with the addresses."
 )
+@click.option(
+    "--database-url",
+    default="",
+    metavar="URL",
+    help="PostgreSQL in place of SQLite in the home; without a password.  [INFERRY_DATABASE_URL]",
+)
 @json_option
 @click.pass_context
 @pass_app
@@ -34,6 +40,7 @@ def command(
     grpc_port: int,
     control_port: int,
     ready_file: Path | None,
+    database_url: str,
     as_json: bool,
 ) -> None:
     """Start the platform on this machine.
@@ -45,8 +52,9 @@ def command(
     Examples:
       inferry up
       inferry up --port 0 --grpc-port 0 --control-port 0 --ready-file ready.json
+      INFERRY_DATABASE_URL=postgresql://inferry:secret@db.example.com/inferry inferry up
     """  # noqa: D301
     from inferry.compose.up import run
 
     folder = App(app.url, app.key, home or app.home).settings().home
-    ctx.exit(run(folder, host, port, grpc_port, control_port, ready_file, as_json))
+    ctx.exit(run(folder, host, port, grpc_port, control_port, database_url, ready_file, as_json))

@@ -9,15 +9,25 @@ from typing import Any
 
 import msgspec
 
+from inferry.types.analysis import Reading
+from inferry.types.devices import Devices
+from inferry.types.experiment import ExperimentRecord, Seen
+from inferry.types.feedback import FeedbackResult
+from inferry.types.jobs import ENDED, Reason
+from inferry.types.lineage import Lineage
 from inferry.types.registry import RevisionConfig
+from inferry.types.rollout import Pause, RecordedDecision, Strategy
+from inferry.types.scaling import Scaled, Scaling
 from inferry.types.signature import Signature
+from inferry.types.traffic import Mirror, MirrorReport, Sampling
 
 
 class Info(msgspec.Struct, frozen=True, kw_only=True):
-    """The platform: its version, and where predictions go."""
+    """The platform: its version, and where predictions go. `degraded`: its database does not take changes now."""
 
     version: str
     http: str
+    degraded: bool = False
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,25 +39,6 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     created: float = 0.0
 
 
-class VersionInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of a model. `serving` are the endpoints that run it."""
-
-    model: str
-    number: int
-    bundle: str
-    runtime: str
-    size: int
-    created: float = 0.0
-    created_by: str = ""
-    serving: tuple[str, ...] = ()
-
-
-class VersionDetails(VersionInfo, frozen=True, kw_only=True):
-    """A version with the manifest of its bundle."""
-
-    manifest: dict[str, Any]
-
-
 class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """How many replicas answer, how many should, and the processes of those that do."""
 
@@ -57,7 +48,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndpointInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint: what it serves, and whether it does. `state`: ready, starting or failing;
+    """An endpoint: what it serves, and whether it does. `state`: ready, asleep, starting or failing;
     `problem` says why it is failing."""
 
     name: str
@@ -82,10 +73,56 @@ class RevisionInfo(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str = ""
 
 
+class RevisionScaling(msgspec.Struct, frozen=True, kw_only=True):
+    """How many replicas of a revision are `ready` and `wanted`, and between which limits that varies (`scaling` None:
+    it is fixed). `cold_start_s`: how long one takes to start. `last`: the latest decision; `changes`: those that
+    changed the number, the newest first. `ms`: how long it took to have one ready, where that was asked for."""
+
+    endpoint: str
+    revision: int
+    version: int
+    ready: int
+    wanted: int
+    scaling: Scaling | None = None
+    cold_start_s: float = 0.0
+    last: Scaled | None = None
+    changes: tuple[Scaled, ...] = ()
+    ms: float = 0.0
+
+
+class EndpointScaling(msgspec.Struct, frozen=True, kw_only=True):
+    """The replicas of an endpoint's revisions that have a share of its requests."""
+
+    endpoint: str
+    revisions: tuple[RevisionScaling, ...]
+
+
+class Conversion(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of converting a model to ONNX. `serves`: onnx or native, which then has a `reason`.
+
+    Compared were `rows` rows; the `largest` difference of a number was in `where`, and all are within
+    `atol + rtol * |native|`. `native_us`, `onnx_us`: microseconds of one prediction; `speed_up` is their ratio.
+    """
+
+    serves: str
+    reason: str = ""
+    runtime: str = ""
+    converter: str = ""
+    rows: int = 0
+    largest: float = 0.0
+    where: str = ""
+    rtol: float = 0.0
+    atol: float = 0.0
+    native_us: float = 0.0
+    onnx_us: float = 0.0
+    speed_up: float = 0.0
+
+
 class EndpointDetails(EndpointInfo, frozen=True, kw_only=True):
     """An endpoint with all that is known of it."""
 
     runtime: str = ""
+    conversion: Conversion | None = None
     signature: Signature
     example: Any = None
     traffic: dict[int, int] = {}
@@ -104,25 +141,33 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     ms: float | None = None
 
 
-class Deployed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a deploy made. `unchanged`: the same bytes already served with this configuration."""
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that was made, or found because its bytes are the same."""
 
-    endpoint: str
     model: str
     version: int
-    revision: int
-    url: str
     new_version: bool = True
-    unchanged: bool = False
     runtime: str = ""
     bundle: str = ""
+    lineage: Lineage = Lineage()
+    conversion: Conversion | None = None
     signature: Signature
     example: Any = None
     answer: Any = None
-    curl: str = ""
-    python: str = ""
     notes: tuple[str, ...] = ()
     timings: dict[str, float] = {}
+
+
+class Deployed(Pushed, frozen=True, kw_only=True):
+    """What a deploy made. `unchanged`: the same version already served with this configuration."""
+
+    endpoint: str
+    revision: int
+    url: str
+    rollout: bool = False
+    unchanged: bool = False
+    curl: str = ""
+    python: str = ""
 
 
 class Switched(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +178,101 @@ class Switched(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     previous_revision: int
     url: str
+
+
+class RevisionTraffic(msgspec.Struct, frozen=True, kw_only=True):
+    """A revision that runs: its share, and what the gateway counted of it since it started. `errors`: answers with
+    a status of 500 and more; `mirror`: what came of copies, when it is a shadow."""
+
+    revision: int
+    version: int
+    percent: int
+    warm: bool
+    requests: int
+    errors: int
+    p50_s: float
+    p99_s: float
+    mirror: MirrorReport | None = None
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """How an endpoint's requests are shared out. `key`: where a request's key is; `pins`: keys and their revisions;
+    `sampling`: which answers are kept for feedback."""
+
+    endpoint: str
+    key: str
+    pins: dict[str, int]
+    mirror: Mirror | None
+    revisions: tuple[RevisionTraffic, ...]
+    sampling: Sampling = Sampling()
+
+
+class FeedbackAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of feedback: how many items, and each one."""
+
+    matched: int = 0
+    waiting: int = 0
+    repeated: int = 0
+    replaced: int = 0
+    refused: int = 0
+    items: tuple[FeedbackResult, ...] = ()
+
+    def plus(self, other: FeedbackAnswer) -> FeedbackAnswer:
+        """Both together."""
+        return FeedbackAnswer(
+            matched=self.matched + other.matched,
+            waiting=self.waiting + other.waiting,
+            repeated=self.repeated + other.repeated,
+            replaced=self.replaced + other.replaced,
+            refused=self.refused + other.refused,
+            items=self.items + other.items,
+        )
+
+
+class ExperimentInfo(ExperimentRecord, frozen=True, kw_only=True):
+    """An experiment at an endpoint. `planned`: units that it needs, by what was expected (0: nothing was)."""
+
+    planned: int = 0
+
+
+class ExperimentDetails(ExperimentInfo, frozen=True, kw_only=True):
+    """An experiment with what was seen of each variant."""
+
+    seen: tuple[Seen, ...] = ()
+
+
+class RolloutInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A rollout of an endpoint from the revision `stable` to `canary`. `phase`: starting, baking, paused, promoted or
+    aborted; `step` of `steps` (0: the canary is not ready yet); `weight`: the canary's percent; times: Unix seconds."""
+
+    id: str
+    endpoint: str
+    stable: int
+    canary: int
+    phase: str
+    step: int
+    steps: int
+    weight: int
+    pause: Pause | None = None
+    started: float
+    since: float
+    updated: float
+    created_by: str
+    ended_by: str
+    reason: str
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will not change any more."""
+        return self.phase in {"promoted", "aborted"}
+
+
+class RolloutDetails(RolloutInfo, frozen=True, kw_only=True):
+    """A rollout with what its checks say now, and what was decided, with the evidence at the time."""
+
+    strategy: Strategy
+    readings: tuple[Reading, ...]
+    decisions: tuple[RecordedDecision, ...]
 
 
 class KeyInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +315,71 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[Check, ...] = ()
 
 
+class RuntimeInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One runtime. `packages`: what the environments of its models are built of (none: the platform's own)."""
+
+    name: str
+    takes: str
+    packages: tuple[str, ...] = ()
+    ready: bool = True
+    help: str = ""
+    plugin: bool = False
+
+
+class Runtimes(msgspec.Struct, frozen=True, kw_only=True):
+    """All runtimes, and what the machine has to compute on, also in words."""
+
+    runtimes: tuple[RuntimeInfo, ...]
+    devices: Devices
+    devices_words: str
+
+
+class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A job. `state`: waiting (then `position` counts those that begin before it, itself included), running, succeeded,
+    dead or cancelled; `begun`: how often it was; `failures` of at most `attempts`; times: Unix seconds, 0 for not yet.
+    `url` and `result`: paths at the inference listener."""
+
+    id: str
+    endpoint: str
+    state: str
+    priority: int
+    begun: int
+    failures: int
+    attempts: int
+    created: float
+    started: float
+    ended: float
+    expires: float
+    size: int
+    result_size: int
+    idempotency_key: str = ""
+    url: str = ""
+    position: int | None = None
+    result: str = ""
+    reason: Reason | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it ended."""
+        return self.state in ENDED
+
+
+class BatchSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What scoring a file or folder came to. `resumed`: rows that an earlier run had done; `errors`: rows without a
+    prediction; `versions`: of the model, as they answered."""
+
+    endpoint: str
+    input: str
+    output: str
+    rows: int = 0
+    errors: int = 0
+    resumed: int = 0
+    files: int = 0
+    seconds: float = 0.0
+    rows_per_s: float = 0.0
+    versions: tuple[str, ...] = ()
+
+
 class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint as its callers see it. `example` is a body that works."""
 
@@ -194,3 +399,4 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     version: int | str
     predictions: Any
+    request_id: str = ""

@@ -58,12 +58,18 @@ class SyncTransport:
 
         try:
             body = asked.body() if callable(asked.body) else asked.body
-            answer = self._http.request(
+            with self._http.stream(
                 asked.method, asked.url, content=body, headers=asked.headers, timeout=asked.timeout
-            )
+            ) as answer:
+                if asked.into is None or answer.status_code >= 400:
+                    answer.read()
+                    return Response(answer.status_code, answer.headers, answer.content)
+                with asked.into.open("wb") as file:
+                    for chunk in answer.iter_bytes():
+                        file.write(chunk)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _told(error, asked) from error
-        return Response(answer.status_code, answer.headers, answer.content)
+        return Response(answer.status_code, answer.headers, b"")
 
     def close(self) -> None:
         """Close the connections."""
@@ -107,12 +113,18 @@ class AsyncTransport:
             return None
         try:
             body = _streamed(asked.body()) if callable(asked.body) else asked.body
-            answer = await self._http.request(
+            async with self._http.stream(
                 asked.method, asked.url, content=body, headers=asked.headers, timeout=asked.timeout
-            )
+            ) as answer:
+                if asked.into is None or answer.status_code >= 400:
+                    await answer.aread()
+                    return Response(answer.status_code, answer.headers, answer.content)
+                async with await anyio.open_file(asked.into, "wb") as file:
+                    async for chunk in answer.aiter_bytes():
+                        await file.write(chunk)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise _told(error, asked) from error
-        return Response(answer.status_code, answer.headers, answer.content)
+        return Response(answer.status_code, answer.headers, b"")
 
     async def close(self) -> None:
         """Close the connections."""

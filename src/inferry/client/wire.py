@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -25,7 +26,7 @@ RECONNECT_PAUSE_S = 0.05
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One HTTP request. A streamed `body` is a function, so that it can be sent again.
-    `repeatable`: running it twice does no harm."""
+    `repeatable`: running it twice does no harm. `into`: a file that gets the body of a good response."""
 
     method: str
     url: str
@@ -33,6 +34,7 @@ class Request:
     body: bytes | Callable[[], Iterator[bytes]] = b""
     timeout: float
     repeatable: bool = False
+    into: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,14 @@ from inferry.errors import InferryError
 from inferry.interfaces.blobs import BlobStore
 from inferry.interfaces.store import MetadataStore
 from inferry.security.sandbox import probe
+from inferry.storage.metadata import SqlStore
 
 LOW_DISK = 1 << 30
 
 
 def make_checks(
     layout: Layout,
-    store: MetadataStore,
+    store: SqlStore,
     blobs: BlobStore,
     fleet: Fleet,
     reconciler: Reconciler,
@@ -41,11 +42,13 @@ def make_checks(
     }
 
 
-def database(store: MetadataStore) -> list[Finding]:
-    """References and integrity."""
+def database(store: SqlStore) -> list[Finding]:
+    """It answers and takes changes; references and integrity."""
+    place = store.place()
+    store.probe()
     found = store.check()
-    return [Finding("fail", problem, "Restore inferry.db from a backup.") for problem in found] or [
-        Finding("ok", "consistent")
+    return [Finding("fail", problem, "Restore the database from a backup.") for problem in found] or [
+        Finding("ok", f"{place}, consistent")
     ]
 
 
@@ -101,7 +104,7 @@ def replicas(fleet: Fleet, reconciler: Reconciler) -> list[Finding]:
     """Every endpoint has what it wants."""
     findings = []
     for live in reconciler.desired.live:
-        ready, wanted = len(fleet.of(live.group)), live.revision.config.replicas
+        ready, wanted = len(fleet.of(live.group)), reconciler.scaler.count(live.revision)
         if ready < wanted:
             why, name = fleet.problems.get(live.group), live.endpoint.name
             detail = f"{name}: {ready} of {wanted} replicas ({why or 'starting'})"

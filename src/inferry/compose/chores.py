@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 from inferry.compose.settings import Layout
+from inferry.control.collector import environments_of
 from inferry.environments.builder import Environments
 from inferry.errors import InferryError
 from inferry.interfaces.store import MetadataStore
 from inferry.security.files import read_private, write_private
 from inferry.security.keys import KeyRing, mint
 from inferry.storage.blobs import DirectoryBlobs
-from inferry.storage.metadata import open_store
-from inferry.storage.schema import at_head
+from inferry.types.registry import JOBS_KEY
 
 ADMIN = "admin"
-
-
-def open_migrated(database: Path) -> MetadataStore:
-    """The store, after a migration in a process of its own if one is due."""
-    url = f"sqlite:///{database}"
-    if not at_head(database):
-        subprocess.run([sys.executable, "-P", "-m", "inferry.storage.migrate", url], check=False)
-    return open_store(url)
 
 
 def sweep(layout: Layout, store: MetadataStore, blobs: DirectoryBlobs, environments: Environments) -> None:
@@ -40,26 +30,26 @@ def sweep(layout: Layout, store: MetadataStore, blobs: DirectoryBlobs, environme
     environments.remove_unused(environments_of(store))
 
 
-def environments_of(store: MetadataStore) -> set[str]:
-    """The environments that versions need."""
-    versions = (version for model in store.models() for version in store.versions(model.name))
-    return {version.manifest.environment.digest for version in versions}
+def ensure_keys(layout: Layout, store: MetadataStore, pepper: bytes) -> None:
+    """See that the keys in the home's files work: the administrator's, and the one that the jobs process calls with."""
+    ensure_key(layout.admin_key, ADMIN, "admin", store, pepper)
+    ensure_key(layout.jobs_key, JOBS_KEY, "invoker", store, pepper)
 
 
-def ensure_admin(layout: Layout, store: MetadataStore, pepper: bytes) -> None:
-    """See that the key in the admin key file works; mint one when there is none."""
-    if layout.admin_key.exists():
-        text = read_private(layout.admin_key).strip()
+def ensure_key(path: Path, name: str, role: str, store: MetadataStore, pepper: bytes) -> None:
+    """See that the key in a file works; mint one when there is none."""
+    if path.exists():
+        text = read_private(path).strip()
         ring = KeyRing({key.id: key for key in store.keys()}, pepper)  # noqa: SIM118 - a method of the store
         try:
             ring.check(b"Bearer " + text, time.time())
         except InferryError:
-            layout.admin_key.unlink()
+            path.unlink()
         else:
             return
     known = {key.name for key in store.keys()}  # noqa: SIM118 - a method of the store
-    if ADMIN in known:
-        store.delete_key(ADMIN)
-    key, secret = mint(ADMIN, "admin", ("*",), 0.0, time.time(), pepper)
+    if name in known:
+        store.delete_key(name)
+    key, secret = mint(name, role, ("*",), 0.0, time.time(), pepper)
     store.add_key(key)
-    write_private(layout.admin_key, secret.encode() + b"\n")
+    write_private(path, secret.encode() + b"\n")

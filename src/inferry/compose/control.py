@@ -6,36 +6,62 @@ import asyncio
 import os
 import socket
 import sys
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from inferry.api.access import Guard
 from inferry.api.app import Api, build
-from inferry.backends.local import LocalBackend
+from inferry.api.gitops import Repositories
+from inferry.api.pipelines import Ladders
+from inferry.api.webhooks import Hooks
+from inferry.backends.devices import find_devices
+from inferry.backends.local import LocalBackend, Readers
 from inferry.backends.zygotes import Zygotes
+from inferry.bundles.converting import read_converted
 from inferry.bundles.verdict import read_result
 from inferry.compose import chores
 from inferry.compose.checks import make_checks
-from inferry.compose.process import announce, http_server, on_lifeline, run
+from inferry.compose.database import open_patiently
+from inferry.compose.process import announce, http_server, on_lifeline, run, say
 from inferry.compose.settings import ControlSettings, Layout
 from inferry.control.build import Builder
+from inferry.control.collector import Collector
+from inferry.control.database import DatabaseWatch
 from inferry.control.deploy import Deployer
 from inferry.control.doctor import Doctor
+from inferry.control.feedback import Feedback
 from inferry.control.fleet import Fleet
+from inferry.control.gitops import GitOps
+from inferry.control.hands import Hands
+from inferry.control.inputs import Inputs
 from inferry.control.logs import keep_short
+from inferry.control.messenger import Messenger
+from inferry.control.onlooker import Onlooker
+from inferry.control.pipelines import Pipelines
+from inferry.control.projects import Projects
 from inferry.control.publisher import Publisher
 from inferry.control.reconciler import Reconciler, read_store
+from inferry.control.retention import Retentions
+from inferry.control.scaler import Scaler
+from inferry.control.seen import Eyes
 from inferry.control.service import Service, Site
+from inferry.control.versions import Versions
+from inferry.control.webhooks import Webhooks
 from inferry.environments.builder import Environments, locate_uv
+from inferry.environments.lean import has_nvidia_driver
 from inferry.environments.pip_settings import read_pip_settings
 from inferry.interfaces.store import MetadataStore
+from inferry.protocols.glimpse import glimpse
 from inferry.security.files import read_private
 from inferry.security.sandbox import clean_environment
 from inferry.storage.blobs import DirectoryBlobs
+from inferry.storage.metadata import SqlStore
 from inferry.version import __version__
 
 BOOT = Path(__file__).with_name("boot.py")
+LOOK = (sys.executable, "-P", "-m", "inferry.cli.gitops_look")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +75,16 @@ class Control:
     reconciler: Reconciler
     service: Service
     doctor: Doctor
+    watch: DatabaseWatch
     pepper: bytes
+    projects: Projects
+    pipelines: Pipelines
+    webhooks: Webhooks
+    gitops: GitOps
 
 
-def assemble(settings: ControlSettings, layout: Layout, store: MetadataStore) -> Control:
-    """Make every part and tell it of the others."""
+def assemble(settings: ControlSettings, layout: Layout, store: SqlStore, url: str) -> Control:
+    """Make every part and tell it of the others. `url`: where the control API answers."""
     pepper = read_private(layout.pepper)
     blobs = DirectoryBlobs(layout.bundles)
     environments = Environments(
@@ -62,15 +93,19 @@ def assemble(settings: ControlSettings, layout: Layout, store: MetadataStore) ->
         sys.executable,
         read_pip_settings(settings.variables, Path.home()),
         cache=Path(settings.variables.get("UV_CACHE_DIR") or layout.cache),
+        nvidia=has_nvidia_driver(),
     )
-    chores.ensure_admin(layout, store, pepper)
+    chores.ensure_keys(layout, store, pepper)
     chores.sweep(layout, store, blobs, environments)
     variables = clean_environment(settings.variables, str(layout.run))
     zygotes = Zygotes(layout.run, layout.logs, BOOT, settings.lifeline, environments.python, variables)
-    backend = LocalBackend(layout.run, layout.logs, zygotes, blobs.path, read_result)
-    fleet = Fleet(backend)
-    publisher = Publisher(layout.gateway_socket, layout.table, fleet.stuck)
-    reconciler = Reconciler(fleet, publisher, partial(read_store, store))
+    backend = LocalBackend(layout.run, layout.logs, zygotes, blobs.path, Readers(read_result, read_converted))
+    fleet = Fleet(backend, find_devices)
+    inputs = Inputs(store, store, settings.http, layout.admin_key, lambda *name: store.resolve(*name).number, time.time)
+    feedback = Feedback(store, store, glimpse, time.time, inputs)
+    scaler = Scaler(fleet)
+    publisher = Publisher(layout.gateway_socket, layout.table, fleet.stuck, scaler.hear, feedback)
+    reconciler = Reconciler(fleet, publisher, partial(read_store, store), scaler)
     builder = Builder(environments, backend, blobs, settings.inspect_timeout_s)
     site = Site(
         http=settings.http,
@@ -79,16 +114,29 @@ def assemble(settings: ControlSettings, layout: Layout, store: MetadataStore) ->
         staging=layout.staging,
         version=__version__,
     )
-    deployer = Deployer(store, blobs, builder, fleet, reconciler)
+    collector = Collector(store, blobs, environments)
+    deployer = Deployer(store, store, blobs, builder, fleet, reconciler, collector)
+    versions = Versions(store, store, store, blobs, collector, lambda: reconciler.desired.live, time.time)
+    retentions = Retentions(store, collector, time.time)
+    service = Service(site, store, fleet, reconciler, deployer, pepper, store, versions, feedback, retentions, store)
+    eyes = Eyes(store, store, store, store, store, publisher.counters)
+    here = {name: text for name, text in os.environ.items() if not name.startswith("INFERRY_")}
+    here |= {"INFERRY_URL": url, "INFERRY_HOME": settings.home}
+    hands = Hands(service, store, store, store, inputs, settings.http, layout.admin_key)
     return Control(
         store=store,
         backend=backend,
         fleet=fleet,
         publisher=publisher,
         reconciler=reconciler,
-        service=Service(site, store, blobs, fleet, reconciler, deployer, pepper),
+        service=service,
         doctor=Doctor(make_checks(layout, store, blobs, fleet, reconciler, publisher)),
+        watch=DatabaseWatch(store.probe, reconciler.refresh),
         pepper=pepper,
+        projects=Projects(store, store, store, store, service, service.delete_endpoint, time.time),
+        pipelines=Pipelines(store, store, eyes, hands, time.time),
+        webhooks=Webhooks(store, Messenger(), pepper, f"urn:inferry:{socket.gethostname()}", time.time),
+        gitops=GitOps(store, Onlooker(LOOK, here), layout.staging, pepper, time.time),
     )
 
 
@@ -97,16 +145,35 @@ async def serve(settings: ControlSettings) -> None:
     loop = asyncio.get_running_loop()
     on_lifeline(loop, settings.lifeline, lambda: os._exit(0))
     layout = Layout(Path(settings.home), Path(settings.run))
-    store = await asyncio.to_thread(chores.open_migrated, layout.database)
-    control = assemble(settings, layout, store)
+    with os.fdopen(settings.database, encoding="utf-8") as handed:
+        url = handed.read()
+    store = await open_patiently(layout, url, lambda problem: say(settings.ready, problem.encode()))
+    listener = socket.socket(fileno=settings.listener)
+    control = assemble(settings, layout, store, address(listener))
     control.publisher.start()
     await control.fleet.adopt()
     await control.reconciler.refresh()
-    running = [asyncio.create_task(control.reconciler.run()), asyncio.create_task(keep_short(layout.logs))]
+    running = [
+        asyncio.create_task(control.reconciler.run()),
+        asyncio.create_task(control.reconciler.scaler.run()),
+        asyncio.create_task(control.service.rollouts.run()),
+        asyncio.create_task(control.service.feedback.run()),
+        asyncio.create_task(control.service.feedback.inputs.run()),
+        asyncio.create_task(control.projects.run()),
+        asyncio.create_task(control.pipelines.run()),
+        asyncio.create_task(control.watch.run()),
+        asyncio.create_task(control.service.retentions.run()),
+        asyncio.create_task(control.service.experiments.run()),
+        asyncio.create_task(control.webhooks.run()),
+        asyncio.create_task(control.gitops.run()),
+        asyncio.create_task(keep_short(layout.logs)),
+    ]
     guard = Guard(lambda: control.reconciler.desired.keys, control.pepper, settings.hosts)
-    app = build(Api(control.service, control.doctor, settings.max_upload), guard)
+    ladders = Ladders(control.projects, control.pipelines)
+    hooks, repositories = Hooks(control.webhooks), Repositories(control.gitops)
+    api = Api(control.service, control.doctor, control.watch, settings.max_upload, ladders, hooks, repositories)
+    app = build(api, guard)
     server = http_server(app, http="httptools", keep_alive_s=30, drain_s=5)
-    listener = socket.socket(fileno=settings.listener)
     loop.call_soon(announce, settings.ready)
     await server.serve(sockets=[listener])
     for task in running:
@@ -114,6 +181,12 @@ async def serve(settings: ControlSettings) -> None:
     await control.service.operations.close()
     await control.backend.close()
     store.close()
+
+
+def address(listener: socket.socket) -> str:
+    """Where a listener answers."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 if __name__ == "__main__":

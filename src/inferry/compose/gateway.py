@@ -22,6 +22,7 @@ from inferry.gateway.grpc_methods import make_methods
 from inferry.gateway.head import Heads
 from inferry.gateway.http import protocol_class
 from inferry.gateway.http2 import Connection
+from inferry.gateway.jobs import Jobs
 from inferry.gateway.services import Services
 from inferry.protocols import forms, metadata, openapi, pages
 from inferry.security.files import read_private
@@ -41,6 +42,14 @@ FORMS = {
     frames.DOOR_REGRESS: forms.tfs_error,
     frames.DOOR_MLFLOW: forms.mlflow_error,
     frames.DOOR_MLFLOW_CSV: forms.mlflow_error,
+    frames.DOOR_FILE: forms.plain_error,
+    frames.DOOR_FORM: forms.plain_error,
+    frames.DOOR_CSV: forms.plain_error,
+    frames.DOOR_PREDICTIONS: forms.torchserve_error,
+    frames.DOOR_SCORE: forms.message_error,
+    frames.DOOR_HANDLER: forms.oip_error,
+    frames.DOOR_INVOKE: forms.mlflow_error,
+    **dict.fromkeys(frames.OPENAI, forms.openai_error),
 }
 
 
@@ -82,7 +91,8 @@ async def serve(settings: GatewaySettings) -> None:
     core = Core(loop, lambda table: KeyRing(table.keys, pepper), Metrics(), admin.stuck)
     services = Services(core, heads, FORMS, settings.head_timeout_s, settings.body_timeout_s)
     shown = make_pages()
-    server = make_server(App(core, heads, shown, FORMS), services, settings.drain_s)
+    jobs = Jobs(layout.jobs_socket)
+    server = make_server(App(core, heads, shown, FORMS, admin.feedback, jobs), services, settings.drain_s)
     grpc = make_grpc(core, shown, settings)
     on_lifeline(loop, settings.lifeline, lambda: os._exit(0))
     await admin.start(core)

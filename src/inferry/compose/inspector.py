@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from inferry.bundles.inspector import inspect
-from inferry.compose.confinement import enter
+from inferry.compose.confinement import enter, see_gpus
 from inferry.security.brood import alone, die_with_parent
 from inferry.types.replicas import InspectTask
 
@@ -33,13 +33,15 @@ def confined(task: InspectTask) -> int:
     os.nice(5)
     read = (task.artifact, *filter(None, (task.sample,)))
     memory_mb = task.memory_mb or spare_memory_mb()
-    enter(task.runtime, read, task.scratch, memory_mb, cpu_seconds=max(1, int(task.timeout_s)))
+    see_gpus(task.gpus)
+    seconds = max(1, int(task.timeout_s))
+    enter(task.runtime, read, task.scratch, memory_mb, cpu_seconds=seconds, device=task.device)
     die_with_parent()
     inspect(
         artifact=Path(task.artifact),
         entry=task.entry,
         runtime=task.runtime,
-        options=task.options,
+        options=task.options | {"device": task.device},
         sample_path=Path(task.sample) if task.sample else None,
         result_path=Path(task.scratch) / RESULT,
     )

@@ -18,12 +18,12 @@ import msgspec
 import uvicorn
 import uvloop
 
-from inferry.compose.settings import READY, ControlSettings, GatewaySettings
+from inferry.compose.settings import READY, ControlSettings, GatewaySettings, JobsSettings
 from inferry.errors import InferryError
 
 LOG_BYTES = 10 << 20
 
-T = TypeVar("T", GatewaySettings, ControlSettings)
+T = TypeVar("T", GatewaySettings, ControlSettings, JobsSettings)
 
 
 def configure_logging(path: Path) -> None:
@@ -77,8 +77,14 @@ def on_lifeline(loop: asyncio.AbstractEventLoop, descriptor: int, action: Callab
 def announce(descriptor: int, word: bytes = READY) -> None:
     """Tell the supervisor that this process is ready, or in a sentence why it will not be."""
     with contextlib.suppress(OSError):  # told already, or nobody waits any more
-        os.write(descriptor, word)
+        say(descriptor, word)
         os.close(descriptor)
+
+
+def say(descriptor: int, word: bytes) -> None:
+    """Tell the supervisor why this process is not ready yet; it may say more."""
+    with contextlib.suppress(OSError):  # nobody waits any more
+        os.write(descriptor, word)
 
 
 def run(name: str, kind: type[T], serve: Callable[[T], Coroutine[None, None, None]]) -> None:

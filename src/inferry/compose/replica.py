@@ -13,37 +13,55 @@ import signal
 import socket
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from inferry import plugins
-from inferry.compose.confinement import enter
+from inferry.compose.confinement import ENGINES, enter, see_gpus
 from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
+from inferry.media.stage import Stage, Staged, bare, needed
 from inferry.policy.batching import Curve, best_rows, read_curve
 from inferry.policy.threads import choose_threads, choose_workers
+from inferry.protocols import forms
+from inferry.protocols.files import CsvRowsCodec, FileCodec, FormCodec
 from inferry.protocols.grpc_oip import GrpcOipCodec
 from inferry.protocols.mlflow import MlflowCodec
 from inferry.protocols.mlflow_csv import CsvCodec
 from inferry.protocols.oip import OipCodec
+from inferry.protocols.openai import EmbeddingsCodec, WritingCodec
 from inferry.protocols.plain import PlainCodec
+from inferry.protocols.posted import OtherCodec, PostedCodec, UnreadCodec
 from inferry.protocols.tfs import PredictCodec
 from inferry.protocols.tfs_examples import CLASSIFY, REGRESS, ExamplesCodec
 from inferry.protocols.tfs_grpc import TfsGrpcCodec
 from inferry.replica.engine import Engine
 from inferry.replica.server import Server
+from inferry.security.brood import alone
 from inferry.security.sandbox import THREAD_VARIABLES
 from inferry.types import frames
 from inferry.types.bundle import Manifest
 from inferry.types.registry import RevisionConfig
 from inferry.types.replicas import ReplicaStatus
+from inferry.types.signature import Signature
 from inferry.types.zygote import ReplicaTask
 
 
 def serve_replica(task: ReplicaTask, lifeline: int) -> int:
-    """Serve until stopped. Returns the exit code."""
+    """Serve until stopped. Returns the exit code.
+
+    A replica that starts an engine does so in a process namespace of its own, which nothing of the engine outlives.
+    """
+    if task.spec.runtime in ENGINES:
+        return alone(partial(_serve, task, lifeline, os.getpid()))
+    return _serve(task, lifeline, os.getpid())
+
+
+def _serve(task: ReplicaTask, lifeline: int, pid: int) -> int:
+    """The replica itself. `pid`: its process as all others see it."""
     start = time.monotonic()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     report = os.open(task.report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -52,13 +70,17 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     try:
         bundle = Path(task.bundle)
         manifest = msgspec.json.decode((bundle / "manifest.json").read_bytes(), type=Manifest)
-        sandbox = enter(manifest.runtime, (task.bundle,), task.scratch, task.spec.config.memory_mb)
+        see_gpus(task.spec.gpus)
+        config, artifact = task.spec.config, bundle / manifest.folder
+        sandbox = enter(manifest.runtime, (str(artifact),), task.scratch, config.memory_mb, device=task.spec.device)
         runtime = plugins.load("inferry.runtimes", manifest.runtime)()
         curve = read_curve(manifest.inspection.batch_us)
         workers = use_workers(task.spec.config, curve) if runtime.computes_beside else 0
         threads = use_threads(task.spec.config, manifest.inspection.threads_gain)
-        options = manifest.options | {"threads": threads, "calls": workers}
-        model = runtime.load(bundle / "artifact", manifest.entry, options, manifest.signature)
+        device = {"device": task.spec.device, "gpus": config.gpus, "gpu_memory_mb": config.gpu_memory_mb}
+        options = manifest.options | config.options | {"threads": threads, "calls": workers} | device
+        model = runtime.load(artifact, manifest.entry, options, bare(manifest.signature))
+        stage = Stage(manifest.signature) if needed(manifest.signature) else None
     except InferryError as error:
         tell(report, error)
         return 1
@@ -77,9 +99,18 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
         frames.DOOR_MLFLOW: MlflowCodec(signature),
         frames.DOOR_MLFLOW_CSV: CsvCodec(signature),
         frames.DOOR_TFS: TfsGrpcCodec(signature),
+        frames.DOOR_FILE: FileCodec(signature),
+        frames.DOOR_FORM: FormCodec(signature),
+        frames.DOOR_CSV: CsvRowsCodec(signature),
+        frames.DOOR_CHAT: WritingCodec(frames.DOOR_CHAT, signature, manifest.inspection.task),
+        frames.DOOR_COMPLETIONS: WritingCodec(frames.DOOR_COMPLETIONS, signature, manifest.inspection.task),
+        frames.DOOR_EMBEDDINGS: EmbeddingsCodec(signature, getattr(model, "tokens", None)),
     }
+    codecs |= posted_doors(signature, takes_posts=getattr(model, "takes_posts", False))
+    if stage is not None:
+        codecs = {door: Staged(codec, stage) for door, codec in codecs.items()}
     load_ms = (time.monotonic() - start) * 1000
-    status = ReplicaStatus(pid=os.getpid(), spec=task.spec, load_ms=load_ms, sandbox=sandbox)
+    status = ReplicaStatus(pid=pid, spec=task.spec, load_ms=load_ms, sandbox=sandbox)
     facts: dict[str, Any] = msgspec.to_builtins(status)
     listener.listen(64)
     os.close(report)
@@ -92,16 +123,30 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
     return 0
 
 
+def posted_doors(signature: Signature, *, takes_posts: bool) -> dict[int, Codec]:
+    """The doors of packages: bodies as they came where the package's own code reads them."""
+    named = {
+        frames.DOOR_PREDICTIONS: forms.torchserve_error,
+        frames.DOOR_SCORE: forms.message_error,
+        frames.DOOR_HANDLER: forms.oip_error,
+    }
+    if takes_posts:
+        named |= dict.fromkeys((frames.DOOR_INVOKE, frames.DOOR_MLFLOW, frames.DOOR_MLFLOW_CSV), forms.mlflow_error)
+        return {door: PostedCodec(form) for door, form in named.items()}
+    others: dict[int, Codec] = {door: OtherCodec(signature, form) for door, form in named.items()}
+    return {**others, frames.DOOR_INVOKE: UnreadCodec(forms.mlflow_error)}
+
+
 def use_threads(config: RevisionConfig, gain: float) -> int:
     """How many threads a prediction may use, said to all numeric libraries that are loaded from now on."""
-    threads = choose_threads(config.threads, len(os.sched_getaffinity(0)), config.replicas, gain)
+    threads = choose_threads(config.threads, len(os.sched_getaffinity(0)), config.most, gain)
     os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     return threads
 
 
 def use_workers(config: RevisionConfig, curve: Curve) -> int:
     """How many calls of the model run at a time."""
-    return choose_workers(config.threads, len(os.sched_getaffinity(0)), config.replicas, best_rows(curve))
+    return choose_workers(config.threads, len(os.sched_getaffinity(0)), config.most, best_rows(curve))
 
 
 def tell(report: int, error: InferryError) -> None:

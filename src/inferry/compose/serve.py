@@ -23,8 +23,10 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from inferry.backends.local import LocalBackend
+from inferry.backends.devices import find_devices
+from inferry.backends.local import LocalBackend, Readers
 from inferry.backends.zygotes import Zygotes
+from inferry.bundles.converting import read_converted
 from inferry.bundles.detect import detect
 from inferry.bundles.pack import verify
 from inferry.bundles.verdict import read_result
@@ -35,11 +37,14 @@ from inferry.compose.up import bind, target_of, url_of
 from inferry.control.build import Builder
 from inferry.control.fleet import Fleet
 from inferry.control.reconciler import Desired, Live, Reconciler
+from inferry.control.scaler import Scaler
 from inferry.environments.builder import Environments, locate_uv
+from inferry.environments.lean import has_nvidia_driver
 from inferry.environments.pip_settings import read_pip_settings
 from inferry.errors import InvalidInput, NotFound
 from inferry.gateway.app import App
 from inferry.gateway.core import Core
+from inferry.gateway.counters import counters_of
 from inferry.gateway.head import Heads
 from inferry.gateway.services import Services
 from inferry.security.files import private_dir, write_private
@@ -48,9 +53,11 @@ from inferry.security.sandbox import clean_environment
 from inferry.storage.blobs import DirectoryBlobs
 from inferry.telemetry.metrics import Metrics
 from inferry.types.bundle import Detected, Manifest
+from inferry.types.conversion import Mode
 from inferry.types.names import check_name, suggest_name
 from inferry.types.registry import Endpoint, Key, Revision, RevisionConfig, Version
 from inferry.types.routing import RoutingTable
+from inferry.types.traffic import RevisionCounters
 
 
 class Printed:
@@ -78,6 +85,7 @@ class Request:
     key: str | None
     ready_file: Path | None
     home: Path
+    convert: Mode = "auto"
 
 
 @dataclass
@@ -92,6 +100,10 @@ class Direct:
         self.table = table
         self.core.apply(table)
 
+    async def counters(self) -> tuple[RevisionCounters, ...]:
+        """What it counted."""
+        return counters_of(self.core)
+
 
 async def prepare(request: Request, staging: Path, builder: Builder) -> tuple[Manifest, str]:
     """The bundle that was asked for, or the one made of what is there; kept in the builder's blobs."""
@@ -99,10 +111,28 @@ async def prepare(request: Request, staging: Path, builder: Builder) -> tuple[Ma
     if detected is None:
         digest = sha256((staged / "manifest.json").read_bytes()).hexdigest()
         manifest = verify(staged, digest)
+        check_mode(manifest, request.convert)
     else:
-        manifest, staged, digest, _ = await builder.build(Printed(), staging, staged, request.sample, detected)
+        manifest, staged, digest, _ = await builder.build(
+            Printed(), staging, staged, request.sample, detected, mode=request.convert
+        )
     builder.blobs.adopt(staged, digest)
     return manifest, digest
+
+
+def check_mode(manifest: Manifest, mode: Mode) -> None:
+    """A bundle is served as it was made. Raises InvalidInput when something else is asked for."""
+    converted = manifest.conversion is not None and manifest.conversion.serves
+    if mode == "never" and converted:
+        raise InvalidInput(
+            "The bundle was converted to ONNX when it was made, and is not turned back.",
+            help="Leave out --native, or give the model's own file or folder.",
+        )
+    if mode == "require" and manifest.runtime != "onnx":
+        raise InvalidInput(
+            f"The bundle serves natively, by the runtime {manifest.runtime}, and is not converted any more.",
+            help="Leave out --convert=require, or give the model's own file or folder.",
+        )
 
 
 def stage(path: Path, staging: Path) -> tuple[Path, Detected | None]:
@@ -156,21 +186,22 @@ async def serve(request: Request, base: Path, lifeline: int) -> None:
         private_dir(folder)
     environments = Environments(
         request.home / "envs", locate_uv(), sys.executable, read_pip_settings(dict(os.environ), Path.home()),
-        cache=Path(os.environ.get("UV_CACHE_DIR") or request.home / "cache"),
+        cache=Path(os.environ.get("UV_CACHE_DIR") or request.home / "cache"), nvidia=has_nvidia_driver(),
     )  # fmt: skip
     variables = clean_environment(os.environ, str(base))
     zygotes = Zygotes(base, layout.logs, BOOT, lifeline, environments.python, variables)
     blobs = DirectoryBlobs(layout.bundles)
-    backend = LocalBackend(base, layout.logs, zygotes, blobs.path, read_result)
+    backend = LocalBackend(base, layout.logs, zygotes, blobs.path, Readers(read_result, read_converted))
     builder = Builder(environments, backend, blobs)
     manifest, digest = await prepare(request, layout.staging, builder)
     key, text = make_key(request.key, pepper)
     wanted = desired(request.name, manifest, digest, key)
     heads = Heads(MAX_BODY)
-    fleet = Fleet(backend)
+    fleet = Fleet(backend, find_devices)
     core = Core(loop, lambda table: KeyRing(table.keys, pepper), Metrics(), fleet.stuck)
-    reconciler = Reconciler(fleet, Direct(core, RoutingTable()), lambda: wanted)
+    reconciler = Reconciler(fleet, Direct(core, RoutingTable()), lambda: wanted, Scaler(fleet))
     live = wanted.live[0]
+    environments.hold(live.version.manifest.environment.digest)
     await builder.restore(live.version, lambda _: None)
     await fleet.start(live.version, request.name, live.revision.config)
     await reconciler.refresh()
@@ -181,7 +212,11 @@ async def serve(request: Request, base: Path, lifeline: int) -> None:
     server = make_server(App(core, heads, pages, FORMS), services, limits.drain_s)
     await add_grpc(server, make_grpc(core, pages, limits), grpc_listener)
     url, target = url_of(listener), target_of(grpc_listener)
-    facts = {"http": url, "grpc": target, "endpoint": request.name, "key": text, "pid": os.getpid()}
+    replicas = [one.status.pid for one in fleet.replicas.values()]
+    facts = {
+        "http": url, "grpc": target, "endpoint": request.name, "key": text, "pid": os.getpid(),
+        "bundle": str(blobs.path(digest)), "digest": digest, "replicas": replicas,
+    }  # fmt: skip
     if request.ready_file is not None:
         write_private(request.ready_file, msgspec.json.encode(facts))
     print(f"Serving {request.name} at {url}/predict/{request.name}\ngRPC: {target}\nKey: {text}", flush=True)
@@ -192,7 +227,7 @@ async def serve(request: Request, base: Path, lifeline: int) -> None:
 
 def run(
     path: Path, name: str | None, sample: Path | None, host: str, port: int, grpc_port: int, key: str | None,
-    ready_file: Path | None, home: Path,
+    ready_file: Path | None, home: Path, convert: Mode = "auto",
 ) -> int:  # fmt: skip
     """Serve one model until stopped."""
     os.umask(0o077)
@@ -204,15 +239,16 @@ def run(
     lifeline, hold = os.pipe()
     os.set_inheritable(hold, False)
     request = Request(
-        path=path,
+        path=path.resolve(),
         name=chosen,
-        sample=sample,
+        sample=sample.resolve() if sample else None,
         host=host,
         port=port,
         grpc_port=grpc_port,
         key=key,
         ready_file=ready_file,
         home=home,
+        convert=convert,
     )
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

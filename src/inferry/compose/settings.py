@@ -21,6 +21,8 @@ MAX_UPLOAD = 16 << 30
 MAX_LIMIT_S = 86_400.0
 SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 GATEWAY_LIMITS = {"INFERRY_HEAD_TIMEOUT": "head_timeout_s", "INFERRY_BODY_TIMEOUT": "body_timeout_s"}
+JOBS_COUNTS = {"INFERRY_JOBS_MAX": "most_jobs", "INFERRY_JOBS_MAX_BYTES": "most_bytes"}
+COUNT = re.compile(r"[1-9][0-9]{0,14}")
 CONTROL_LIMITS = {"INFERRY_INSPECT_TIMEOUT": "inspect_timeout_s"}
 
 
@@ -31,17 +33,21 @@ class Layout:
         self.home = home
         self.run = run
         self.database = home / "inferry.db"
+        self.database_name = home / "database"
         self.bundles = home / "bundles"
         self.environments = home / "envs"
         self.cache = home / "cache"
         self.logs = home / "logs"
         self.staging = home / "staging"
         self.admin_key = home / "admin.key"
+        self.jobs_key = home / "jobs.key"
+        self.jobs = home / "jobs"
         self.pepper = home / "pepper"
         self.addresses = home / "addresses.json"
         self.lock = home / "lock"
         self.table = run / "table.json"
         self.gateway_socket = run / "gateway.sock"
+        self.jobs_socket = run / "jobs.sock"
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +67,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The control process. `variables` is the part of the environment that children and pip settings need."""
+    """The control process. `variables` is the part of the environment that children and pip settings need;
+    `database` a descriptor to read the database's URL from, which is empty for SQLite in the home."""
 
     home: str
     run: str
@@ -69,10 +76,37 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
     listener: int
     lifeline: int
     ready: int
+    database: int
     variables: dict[str, str]
     hosts: tuple[str, ...] = ()
     max_upload: int = MAX_UPLOAD
     inspect_timeout_s: float = 120.0
+
+
+class JobsSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The jobs process. `http`: the gateway; `database`: a descriptor, as control's; `most_jobs`, `most_bytes`: what
+    the queue may hold."""
+
+    home: str
+    run: str
+    http: str
+    lifeline: int
+    ready: int
+    database: int
+    most_jobs: int = 100_000
+    most_bytes: int = 8 << 30
+
+
+def read_counts(variables: Mapping[str, str], known: Mapping[str, str]) -> dict[str, int]:
+    """Setting -> a whole number over 0, for each environment variable of `known` that is set. Raises InvalidInput."""
+    counts = {}
+    for variable, setting in known.items():
+        text = variables.get(variable, "")
+        if text:
+            if not COUNT.fullmatch(text):
+                raise InvalidInput(f"{variable} is {text[:40]!a}, not a whole number.", help="Set it to 1 or more.")
+            counts[setting] = int(text)
+    return counts
 
 
 def read_limits(variables: Mapping[str, str], known: Mapping[str, str]) -> dict[str, float]:

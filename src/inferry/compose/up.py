@@ -1,7 +1,7 @@
-"""`inferry up`: the supervisor. Binds the ports, starts control and gateway, restarts what dies.
+"""`inferry up`: the supervisor. Binds the ports, starts control, gateway and jobs, restarts what dies.
 
 Data flow: settings -> lock on the home -> listeners -> child processes that inherit them, a
-pipe to say "ready" and a lifeline -> wait. The lifeline is a pipe whose other end only this
+pipe to say "ready", one to read secrets from, and a lifeline -> wait. The lifeline is a pipe whose other end only this
 process holds: however it dies, every process of the platform sees it close and exits.
 The ports stay bound while a child restarts, so a client's connection waits instead of failing.
 """
@@ -28,13 +28,17 @@ from typing import Any
 
 import msgspec
 
+from inferry.compose.database_url import SECRETS, find_database
 from inferry.compose.settings import (
     CONTROL_LIMITS,
     GATEWAY_LIMITS,
+    JOBS_COUNTS,
     READY,
     ControlSettings,
     GatewaySettings,
+    JobsSettings,
     Layout,
+    read_counts,
     read_limits,
 )
 from inferry.errors import Conflict, InferryError, InvalidInput, PortTaken, Unavailable
@@ -45,6 +49,9 @@ DRAIN_S = 30.0
 LAST_BACKOFF_S = 5.0
 MAX_SOCKET_PATH = 60
 PR_SET_CHILD_SUBREAPER = 36
+KINDS: dict[str, type[msgspec.Struct]] = {
+    "gateway": GatewaySettings, "control": ControlSettings, "jobs": JobsSettings,
+}  # fmt: skip
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -56,6 +63,7 @@ class Child:
     module: str
     settings: dict[str, Any]
     listeners: dict[str, socket.socket]
+    secrets: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     deaths: int = 0
     started: float = 0.0
@@ -106,7 +114,7 @@ def make_run(home: Path) -> Path:
 class Supervisor:
     """The platform on one machine."""
 
-    def __init__(self, home: Path, host: str, port: int, grpc_port: int, control_port: int) -> None:
+    def __init__(self, home: Path, host: str, port: int, grpc_port: int, control_port: int, database: str) -> None:
         if host not in LOOPBACK:
             raise InvalidInput(
                 f"Listening on {host} without TLS would send keys in the clear.",
@@ -114,6 +122,8 @@ class Supervisor:
             )
         gateway_limits = read_limits(os.environ, GATEWAY_LIMITS)
         control_limits = read_limits(os.environ, CONTROL_LIMITS)
+        jobs_counts = read_counts(os.environ, JOBS_COUNTS)
+        url = find_database(database, os.environ)
         private_dir(home)
         self.lock = lock(home / "lock")
         try:
@@ -137,13 +147,18 @@ class Supervisor:
         self.children = [
             Child("gateway", "inferry.compose.gateway", {**shared, **gateway_limits}, {"listener": http, "grpc": grpc}),
             Child(
-                "control", "inferry.compose.control", {**shared, **of_control, **control_limits}, {"listener": control}
+                "control",
+                "inferry.compose.control",
+                {**shared, **of_control, **control_limits},
+                {"listener": control},
+                {"database": url},
             ),
+            Child("jobs", "inferry.compose.jobs", {**shared, "http": self.http, **jobs_counts}, {}, {"database": url}),
         ]
         self.stopping = False
 
     def start(self) -> None:
-        """Start both processes and wait until they are ready."""
+        """Start the processes and wait until they are ready."""
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
@@ -167,8 +182,8 @@ class Supervisor:
     def stop(self) -> int:
         """Drain the gateway, stop control, let go of the lifeline, and see that all are gone."""
         self.layout.addresses.unlink(missing_ok=True)
-        gateway, control = self.children
-        for child in (gateway, control):
+        gateway, control, jobs = self.children
+        for child in (jobs, gateway, control):
             self._end(child, DRAIN_S if child is gateway else 10.0)
         os.close(self.hold)
         deadline = time.monotonic() + 5.0
@@ -187,9 +202,9 @@ class Supervisor:
     def _spawn(self, child: Child) -> int:
         """Start a child; returns the pipe on which it says that it is ready."""
         ready, tell = os.pipe()
-        kind = GatewaySettings if child.name == "gateway" else ControlSettings
         listeners = {name: sock.fileno() for name, sock in child.listeners.items()}
-        settings = msgspec.convert({**child.settings, **listeners, "ready": tell}, kind)
+        handed = {name: hand_over(text) for name, text in child.secrets.items()}
+        settings = msgspec.convert({**child.settings, **listeners, **handed, "ready": tell}, KINDS[child.name])
         log = os.open(self.layout.logs / f"{child.name}.out", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         child.started = time.monotonic()
         child.process = subprocess.Popen(
@@ -197,10 +212,11 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=(*listeners.values(), self.lifeline, tell),
+            env={name: value for name, value in os.environ.items() if name not in SECRETS},
+            pass_fds=(*listeners.values(), *handed.values(), self.lifeline, tell),
         )
-        os.close(tell)
-        os.close(log)
+        for descriptor in (tell, log, *handed.values()):
+            os.close(descriptor)
         return ready
 
     def _await_ready(self, child: Child, pipe: int, deadline: float) -> None:
@@ -250,6 +266,14 @@ class Supervisor:
         self.stopping = True
 
 
+def hand_over(text: str) -> int:
+    """A pipe with a short text in it."""
+    read, write = os.pipe()
+    os.write(write, text.encode())
+    os.close(write)
+    return read
+
+
 def carried(name: str) -> bool:
     """Environment variables that pip's settings and children's processors need."""
     exact = {"HOME", "PATH", "NETRC", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
@@ -290,11 +314,18 @@ def descendants(*, direct: bool = False) -> set[int]:
 
 
 def run(
-    home: Path, host: str, port: int, grpc_port: int, control_port: int, ready_file: Path | None, json_output: bool
+    home: Path,
+    host: str,
+    port: int,
+    grpc_port: int,
+    control_port: int,
+    database: str,
+    ready_file: Path | None,
+    json_output: bool,
 ) -> int:
     """Start the platform and stay until it is stopped."""
     os.umask(0o077)
-    supervisor = Supervisor(home, host, port, grpc_port, control_port)
+    supervisor = Supervisor(home, host, port, grpc_port, control_port, database)
     supervisor.start()
     if supervisor.stopping:
         return supervisor.stop()

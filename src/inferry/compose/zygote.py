@@ -1,7 +1,7 @@
 """Zygote: one process per environment that has its framework imported and forks on order.
 
 Data flow: control's Fork lines -> fork -> the child sheds all that is the zygote's, confines
-itself and becomes a replica or an inspector; SIGCHLD -> exit events back to control. A fork
+itself and becomes a replica, an inspector or a converter; SIGCHLD -> exit events back to control. A fork
 takes milliseconds where a fresh interpreter with its framework takes a second.
 """
 
@@ -25,6 +25,9 @@ import msgspec
 from inferry import plugins
 from inferry.types.zygote import Fork, ZygoteConfig, ZygoteEvent
 
+REPLICA = "inferry.compose.replica"
+"""Imported before replicas are forked, so that none of them need do it: that was most of the time of a start."""
+
 
 def main(argument: str) -> None:
     """Run until the lifeline closes."""
@@ -33,7 +36,7 @@ def main(argument: str) -> None:
     redirect(config.log)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     runtime = plugins.load("inferry.runtimes", config.runtime)
-    for name in runtime.imports:
+    for name in (*runtime.imports, REPLICA):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
@@ -165,6 +168,14 @@ class Zygote:
                 from inferry.compose.inspector import run_inspection
 
                 code = run_inspection(order.inspect)
+            elif order.convert is not None:
+                from inferry.compose.converter import run_conversion
+
+                code = run_conversion(order.convert)
+            elif order.check is not None:
+                from inferry.compose.converter import run_check
+
+                code = run_check(order.check)
         except BaseException:  # noqa: BLE001 - the child must end here whatever happens
             traceback.print_exc()
         finally:

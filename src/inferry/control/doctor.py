@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+from inferry.errors import InferryError
+
 log = logging.getLogger(__name__)
 
 
@@ -36,6 +38,8 @@ class Doctor:
         for name, check in self._checks.items():
             try:
                 findings = await asyncio.to_thread(check)
+            except InferryError as error:
+                findings = [Finding("fail", error.message, error.help)]
             except Exception as error:
                 log.exception("check %s failed", name)
                 findings = [

@@ -10,15 +10,17 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import Counter
-from collections.abc import Coroutine, Hashable
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Hashable
 
 import msgspec
 
 from inferry.errors import InferryError, InvalidModel, Unavailable
 from inferry.interfaces.backend import Backend, Replica
+from inferry.policy import devices
 from inferry.policy.replicas import Failures, Running
 from inferry.types import frames
+from inferry.types.devices import Devices
 from inferry.types.registry import RevisionConfig, Version
 from inferry.types.replicas import ReplicaSpec
 
@@ -27,26 +29,33 @@ log = logging.getLogger(__name__)
 PROOF_S = 60.0
 STUCK_GRACE_S = 2.0
 HEALTHY_S = 10.0
+LOOK_S = 0.005
+STARTS = 9
+"""So many are remembered of a group."""
 
 
 class Fleet:
-    """Starts, watches and stops replicas."""
+    """Starts, watches and stops replicas. `find`: what the machine has to compute on, asked for each start."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, find: Callable[[], Devices]) -> None:
         self.backend = backend
+        self.find = find
         self.replicas: dict[str, Replica] = {}
         self.suspect: set[str] = set()
         self.starting: Counter[Hashable] = Counter()
         self.failures: dict[Hashable, Failures] = {}
         self.problems: dict[Hashable, str] = {}
+        self.deaths: Counter[Hashable] = Counter()  # of replicas that had loaded, since control began
+        self.starts: dict[Hashable, deque[float]] = {}  # how long each took, in seconds
         self.changed = asyncio.Event()
         self._born: dict[str, float] = {}
+        self._begun: dict[str, ReplicaSpec] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def adopt(self) -> None:
         """Take over what an earlier control process left running."""
         for replica in await self.backend.adopt():
-            self._join(replica)
+            self._join(replica, replica.status.load_ms / 1000)
 
     def running(self) -> list[Running]:
         """For `policy.replicas`."""
@@ -56,8 +65,13 @@ class Fleet:
         """The usable replicas of a group."""
         return [r for id, r in self.replicas.items() if r.spec.group == group and id not in self.suspect]
 
-    async def start(self, version: Version, label: str, config: RevisionConfig) -> Replica:
-        """Start one replica, prove that it answers, and take it in."""
+    def cold_start_s(self, group: Hashable) -> float:
+        """How long a replica of a group takes to start: the median of late (0: none has)."""
+        known = sorted(self.starts.get(group, ()))
+        return known[len(known) // 2] if known else 0.0
+
+    async def start(self, version: Version, label: str, config: RevisionConfig, *, proven: bool = False) -> Replica:
+        """Start one replica, prove that it answers unless that is `proven`, and take it in."""
         spec = ReplicaSpec(
             id=secrets.token_hex(6),
             label=label,
@@ -68,9 +82,14 @@ class Fleet:
         )
         self.starting[spec.group] += 1
         try:
+            await self.backend.prepare(spec.environment, spec.runtime)
+            begun = time.monotonic()
+            spec = await self._placed(spec)
             replica = await self.backend.start(spec)
+            took = time.monotonic() - begun
             try:
-                await prove(replica, version, config)
+                if not proven:
+                    await prove(replica, version, config)
             except BaseException:
                 replica.kill()
                 raise
@@ -83,17 +102,56 @@ class Fleet:
             raise Unavailable(why, help="See `inferry doctor` and logs/control.log.") from error
         finally:
             self.starting[spec.group] -= 1
-        self._join(replica)
+            self._begun.pop(spec.id, None)
+        self._join(replica, took)
         return replica
 
-    def start_soon(self, version: Version, label: str, config: RevisionConfig) -> None:
+    async def _placed(self, spec: ReplicaSpec) -> ReplicaSpec:
+        """The copy with its device; its share of a GPU is held from now on."""
+        found = await asyncio.to_thread(self.find)
+        device, gpus = self.placement(spec.config, spec.runtime, found)
+        self._begun[spec.id] = spec = msgspec.structs.replace(spec, device=device, gpus=gpus)
+        return spec
+
+    def placement(self, config: RevisionConfig, runtime: str, found: Devices) -> tuple[str, tuple[str, ...]]:
+        """Where a replica would compute now: a kind of device, and the GPUs. Raises Conflict."""
+        device = devices.choose(config.device, config.gpus, runtime, found)
+        if device != "cuda":
+            return device, ()
+        held: dict[str, float] = {}
+        for spec in (*(replica.spec for replica in self.replicas.values()), *self._begun.values()):
+            for id in spec.gpus:
+                held[id] = held.get(id, 0.0) + min(1.0, spec.config.gpus)
+        return device, devices.place(config.gpus, config.gpu_memory_mb, found.gpus, held)
+
+    def start_soon(self, version: Version, label: str, config: RevisionConfig, *, proven: bool = False) -> None:
         """Start one replica in the background; a failure is counted and logged."""
 
         async def run() -> None:
             try:
-                await self.start(version, label, config)
+                await self.start(version, label, config, proven=proven)
             except InferryError as error:
                 log.warning("a replica of %s did not start: %s", label, error.sentence())
+
+        self._spawn(run())
+
+    async def there(self, group: Hashable, limit: float) -> None:
+        """Return when a group has a usable replica. Raises Unavailable."""
+        deadline = time.monotonic() + limit
+        while not self.of(group):
+            if time.monotonic() > deadline:
+                why = self.problems.get(group, f"It takes longer than {limit:g} s.")
+                raise Unavailable(f"No replica has started. {why}", help="See inferry logs NAME.", retry_after=1.0)
+            await asyncio.sleep(LOOK_S)
+
+    def prepare_soon(self, version: Version) -> None:
+        """Have ready what makes the start of a replica quick; a failure shows when one is started."""
+
+        async def run() -> None:
+            try:
+                await self.backend.prepare(version.manifest.environment.digest, version.runtime)
+            except (InferryError, OSError) as error:
+                log.warning("starts of %s cannot be prepared: %s", version.reference, error)
 
         self._spawn(run())
 
@@ -125,7 +183,8 @@ class Fleet:
             log.warning("replica %s of %s does not answer: killed", id, replica.spec.label)
             replica.kill()
 
-    def _join(self, replica: Replica) -> None:
+    def _join(self, replica: Replica, took_s: float) -> None:
+        self.starts.setdefault(replica.spec.group, deque(maxlen=STARTS)).append(took_s)
         self.replicas[replica.spec.id] = replica
         self._born[replica.spec.id] = time.monotonic()
         self.problems.pop(replica.spec.group, None)
@@ -143,6 +202,7 @@ class Fleet:
         if self.replicas.pop(id, None) is None:
             return
         log.warning("replica %s of %s died (%s)", id, replica.spec.label, why)
+        self.deaths[replica.spec.group] += 1
         if time.monotonic() - born > HEALTHY_S:
             self.failures.pop(replica.spec.group, None)
         self._failed(replica.spec.group, f"A replica died ({why}).")

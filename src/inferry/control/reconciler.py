@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from inferry.control.fleet import Fleet
+from inferry.control.scaler import Scaler
 from inferry.interfaces.store import MetadataStore
 from inferry.policy.replicas import plan
 from inferry.types.registry import Endpoint, Key, Revision, Version
 from inferry.types.replicas import Group, replica_group
 from inferry.types.routing import EndpointRoute, ReplicaAddress, RevisionRoute, RoutingTable
+from inferry.types.traffic import RevisionCounters
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +38,14 @@ class TableSink(Protocol):
         """Return when the gateway serves by it."""
         ...
 
+    async def counters(self) -> tuple[RevisionCounters, ...]:
+        """What the gateway counted, by revision."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Live:
-    """A revision that the store gives traffic to."""
+    """A revision that the store wants to run."""
 
     endpoint: Endpoint
     revision: Revision
@@ -69,21 +75,21 @@ def read_store(store: MetadataStore) -> Desired:
     live = []
     for endpoint in store.endpoints():
         revisions = {revision.number: revision for revision in store.revisions(endpoint.name)}
-        for number, weight in endpoint.traffic.items():
-            if weight > 0:
-                revision = revisions[number]
-                version = store.version(revision.model, revision.version)
-                live.append(Live(endpoint=endpoint, revision=revision, version=version))
+        for number in sorted(endpoint.running):
+            revision = revisions[number]
+            version = store.version(revision.model, revision.version)
+            live.append(Live(endpoint=endpoint, revision=revision, version=version))
     keys = {key.id: key for key in store.keys()}  # noqa: SIM118 - a method of the store
     return Desired(live=tuple(live), keys=keys)
 
 
 class Reconciler:
-    """One loop. `read` says what should be; it is called in a thread."""
+    """One loop. `read` says what should be; it is called in a thread. `scaler`: how many of it."""
 
-    def __init__(self, fleet: Fleet, publisher: TableSink, read: Callable[[], Desired]) -> None:
+    def __init__(self, fleet: Fleet, publisher: TableSink, read: Callable[[], Desired], scaler: Scaler) -> None:
         self._read = read
         self.fleet = fleet
+        self.scaler = scaler
         self.publisher = publisher
         self.desired = Desired()
         self._held: Counter[Hashable] = Counter()
@@ -115,6 +121,7 @@ class Reconciler:
     async def refresh(self) -> None:
         """Read the store again and reconcile; returns when the gateway serves by it."""
         self.desired = await asyncio.to_thread(self._read)
+        self.scaler.keep(self.desired.live)
         await self.reconcile()
 
     async def reconcile(self) -> float | None:
@@ -122,13 +129,15 @@ class Reconciler:
         async with self._lock:
             wanted: dict[Hashable, int] = {}
             for live in self.desired.live:
-                wanted[live.group] = max(wanted.get(live.group, 0), live.revision.config.replicas)
+                wanted[live.group] = max(wanted.get(live.group, 0), self.scaler.count(live.revision))
             running = [r for r in self.fleet.running() if r.group in wanted or not self._held[r.group]]
             decision = plan(wanted, running, self.fleet.starting, self.fleet.failures, time.monotonic())
             by_group: dict[Hashable, Live] = {live.group: live for live in self.desired.live}
             for group in decision.start:
                 live = by_group[group]
-                self.fleet.start_soon(live.version, live.endpoint.name, live.revision.config)
+                config = live.revision.config
+                proven = config.least == 0 and not self.fleet.of(group)  # the requests that wait for it are the proof
+                self.fleet.start_soon(live.version, live.endpoint.name, config, proven=proven)
             table = self._table(set(decision.stop))
             if (table.endpoints, table.keys) != (self.publisher.table.endpoints, self.publisher.table.keys):
                 await self.publisher.publish(table)
@@ -143,17 +152,20 @@ class Reconciler:
             route = RevisionRoute(
                 number=live.revision.number,
                 version=live.version.number,
-                weight=live.endpoint.traffic[live.revision.number],
+                weight=live.endpoint.traffic.get(live.revision.number, 0),
                 signature=live.version.manifest.signature,
                 example=live.version.manifest.inspection.example,
                 answer=live.version.manifest.inspection.answer,
                 runtime=live.version.runtime,
                 timeout_s=live.revision.config.timeout_s,
                 replicas=tuple(ReplicaAddress(id=r.spec.id, socket=r.socket) for r in replicas),
+                elastic=live.revision.config.scaling is not None,
+                sleeps=live.revision.config.least == 0,
+                cold_start_s=round(self.fleet.cold_start_s(live.group), 3) if live.revision.config.least == 0 else 0.0,
             )
             known = endpoints.get(live.endpoint.name)
             revisions = (*known.revisions, route) if known else (route,)
             endpoints[live.endpoint.name] = EndpointRoute(
-                name=live.endpoint.name, model=live.endpoint.model, revisions=revisions
+                name=live.endpoint.name, model=live.endpoint.model, revisions=revisions, split=live.endpoint.split
             )
         return RoutingTable(endpoints=endpoints, keys=dict(self.desired.keys))

@@ -9,26 +9,42 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from inferry.control import snippets
-from inferry.control.deploy import Deployer, Upload, previous
+from inferry.control.deploy import Deployer, previous
+from inferry.control.experiments import Experiments
+from inferry.control.feedback import Feedback
 from inferry.control.fleet import Fleet
+from inferry.control.observe import Observer
 from inferry.control.operations import Operation, Operations
 from inferry.control.reconciler import Reconciler, group_of
-from inferry.errors import InvalidInput
-from inferry.interfaces.blobs import BlobStore
+from inferry.control.retention import Retentions
+from inferry.control.rollouts import Rollouts
+from inferry.control.traffic import traffic_row
+from inferry.control.versions import Versions, conversion_row, made_row
+from inferry.control.wishes import Outcome, Upload, Wish
+from inferry.errors import Conflict, InvalidInput
+from inferry.interfaces.experiments import ExperimentStore
+from inferry.interfaces.rollouts import RolloutStore
 from inferry.interfaces.store import MetadataStore
+from inferry.policy import configure, devices, events, traffic
 from inferry.security.keys import mint
 from inferry.types.names import check_name
-from inferry.types.registry import Endpoint, Key, Revision, Version
+from inferry.types.registry import JOBS_KEY, Endpoint, Key, Revision, RevisionConfig, Version
+from inferry.types.replay import ReplayAsk
+from inferry.types.rollout import Act, Strategy
+from inferry.types.scaling import MAX_REPLICAS
+from inferry.types.traffic import TrafficPlan
 
 ROLES = ("admin", "viewer", "invoker")
-MAX_REPLICAS = 256
 LOG_TAIL = 4 << 20
 
 
@@ -50,114 +66,202 @@ class Service:
         self,
         site: Site,
         store: MetadataStore,
-        blobs: BlobStore,
         fleet: Fleet,
         reconciler: Reconciler,
         deployer: Deployer,
         pepper: bytes,
+        rollouts: RolloutStore,
+        versions: Versions,
+        feedback: Feedback,
+        retentions: Retentions,
+        experiments: ExperimentStore,
     ) -> None:
         self.site = site
         self.store = store
-        self.blobs = blobs
         self.fleet = fleet
         self.reconciler = reconciler
         self.deployer = deployer
         self.operations = Operations()
+        self.feedback = feedback
+        self.retentions = retentions
         self._pepper = pepper
+        self.versions = versions
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self.rollouts = Rollouts(
+            store, rollouts, feedback, reconciler, Observer(fleet, feedback, time.time),
+            self._locks.__getitem__, time.time,
+        )  # fmt: skip
+        self.experiments = Experiments(experiments, deployer, reconciler, self._locks.__getitem__, time.time)
 
     # deploy, roll back, scale
 
-    def deploy(self, upload: Upload) -> Operation:
-        """Begin a deploy."""
+    def deploy(self, upload: Upload, wish: Wish) -> Operation:
+        """Begin to deploy what was uploaded."""
+        return self._deploy(wish, lambda operation: self.deployer.deploy(operation, upload, wish), upload.receive_ms)
+
+    def release(self, model: str, version: int | str, wish: Wish) -> Operation:
+        """Begin to deploy a version that is there."""
+
+        async def work(operation: Operation) -> Outcome:
+            found = await asyncio.to_thread(self.versions.resolve, model, version)
+            return await self.deployer.release(operation, found, wish)
+
+        return self._deploy(wish, work)
+
+    def push(self, upload: Upload) -> Operation:
+        """Begin to make a version that no endpoint serves yet."""
 
         async def work(operation: Operation) -> dict[str, Any]:
-            start = time.monotonic()
-            async with self._locks[upload.endpoint]:
-                outcome = await self.deployer.deploy(operation, upload)
-            timings = operation.timings
-            timings["total"] = round((time.monotonic() - start) * 1000 + upload.receive_ms, 1)
-            inspection = outcome.version.manifest.inspection
+            with timed(operation, upload.receive_ms):
+                pushed = await self.deployer.push(operation, upload)
             return {
-                **self._where(upload.endpoint, outcome.revision),
-                "model": outcome.version.model,
-                "new_version": outcome.new_version,
-                "unchanged": outcome.unchanged,
-                "runtime": outcome.version.runtime,
-                "bundle": outcome.version.bundle,
-                "signature": msgspec.to_builtins(inspection.signature),
-                "example": inspection.example,
-                "answer": inspection.answer,
-                **self._snippets(upload.endpoint, inspection.example),
-                "notes": list(outcome.notes),
-                "timings": timings,
+                **made_row(pushed.version),
+                "new_version": pushed.new_version,
+                "notes": list(pushed.notes),
+                "timings": operation.timings,
             }
 
         return self.operations.start(work)
 
-    async def rollback(self, name: str, wanted: int | None) -> dict[str, Any]:
-        """Point the endpoint at the revision it served before (or at `wanted`)."""
+    def replay(self, name: str, ask: ReplayAsk) -> Operation:
+        """Begin to send again what an endpoint was asked."""
+
+        async def work(operation: Operation) -> dict[str, Any]:
+            async with operation.step("replay") as tell:
+                found = await self.feedback.inputs.replay(name, ask, tell)
+            made: dict[str, Any] = msgspec.to_builtins(found, str_keys=True)
+            return made
+
+        return self.operations.start(work)
+
+    def _deploy(
+        self, wish: Wish, deploy: Callable[[Operation], Awaitable[Outcome]], receive_ms: float = 0.0
+    ) -> Operation:
+        async def work(operation: Operation) -> dict[str, Any]:
+            with timed(operation, receive_ms):
+                async with self._locks[wish.endpoint]:
+                    outcome = await deploy(operation)
+            return {
+                **made_row(outcome.version),
+                **self._where(wish.endpoint, outcome.revision),
+                "rollout": outcome.rollout,
+                "new_version": outcome.new_version,
+                "unchanged": outcome.unchanged,
+                **self._snippets(wish.endpoint, outcome.version.manifest.inspection.example),
+                "notes": list(outcome.notes),
+                "timings": operation.timings,
+            }
+
+        return self.operations.start(work)
+
+    async def _abort(self, name: str, by: str) -> dict[str, Any]:
+        ended = await self.rollouts.act(name, Act(kind="abort", by=by, reason="a rollback was asked for"))
+        known = await asyncio.to_thread(self.store.revisions, name)
+        target = next(revision for revision in known if revision.number == ended["stable"])
+        return {**self._where(name, target), "previous_revision": ended["canary"]}
+
+    async def rollback(self, name: str, wanted: int | None, by: str) -> dict[str, Any]:
+        """Point the endpoint at the revision it served before (or at `wanted`); a rollout under way is aborted, an
+        experiment ends."""
+        if wanted is None and await self.rollouts.active(name) is not None:
+            return await self._abort(name, by)
+        if await self.experiments.running(name) is not None:
+            await self.experiments.end(name, by, "a rollback was asked for", None)
         async with self._locks[name]:
             endpoint = await asyncio.to_thread(self.store.endpoint, name)
             known = await asyncio.to_thread(self.store.revisions, name)
-            current = next(revision for revision in known if revision.number == endpoint.revision)
-            target = previous(current, known, wanted)
-            await self.deployer.move(name, target)
+            current, target = previous(endpoint, known, wanted)
+            told = events.rolled_back(current, target, time.time(), by)
+            await self.deployer.share_out(name, partial(traffic.return_to, target=target.number), told)
         return {**self._where(name, target), "previous_revision": current.number}
 
-    async def scale(self, name: str, replicas: int, who: str) -> dict[str, Any]:
-        """A new revision of the version now served, with another number of replicas."""
-        if not 1 <= replicas <= MAX_REPLICAS:
-            raise InvalidInput(f"{replicas} is not a number of replicas.", help=f"Use 1 to {MAX_REPLICAS}.")
+    async def share_out(self, name: str, plan: TrafficPlan) -> dict[str, Any]:
+        """Share an endpoint's requests out another way; returns when that holds."""
+        async with self._locks[name]:
+            if plan.weights and not plan.allow_breaking:
+                await asyncio.to_thread(self.deployer.callers.refuse_shares, name, plan.weights)
+            await self.deployer.share_out(name, partial(traffic.arrange, plan=plan))
+        return await self.traffic(name)
+
+    async def traffic(self, name: str) -> dict[str, Any]:
+        """How an endpoint's requests are shared out, and what came of it since the gateway began to count."""
+        endpoint = await asyncio.to_thread(self.store.endpoint, name)
+        known = await asyncio.to_thread(self.store.revisions, name)
+        counted = {c.revision: c for c in await self.reconciler.publisher.counters() if c.endpoint == name}
+        return traffic_row(endpoint, known, counted)
+
+    async def configure(self, name: str, version: int | None, changes: dict[str, Any], who: str) -> dict[str, Any]:
+        """A new revision of a version now served (None: the one with most of the traffic), configured another way."""
+        check_changes(changes)
         async with self._locks[name]:
             endpoint = await asyncio.to_thread(self.store.endpoint, name)
             known = await asyncio.to_thread(self.store.revisions, name)
+            running = [revision for revision in known if revision.number in endpoint.running]
             current = next(revision for revision in known if revision.number == endpoint.revision)
-            if current.config.replicas == replicas:
+            if version is not None and version != current.version:
+                current = next((revision for revision in running if revision.version == version), current)
+            config = configure.changed(current.config, changes)
+            if current.config == config:
                 return {**self._where(name, current), "previous_revision": current.number}
-            config = msgspec.structs.replace(current.config, replicas=replicas)
-            version = await asyncio.to_thread(self.store.version, current.model, current.version)
-            revision = await self.deployer.rescale(name, version, config, who)
+            found = await asyncio.to_thread(self.store.version, current.model, current.version)
+            revision = await self.deployer.rescale(name, found, config, who, instead=current.number)
         return {**self._where(name, revision), "previous_revision": current.number}
+
+    async def serve(self, version: Version, wish: Wish) -> None:
+        """Serve a version as wished; returns when that holds."""
+        async with self._locks[wish.endpoint]:
+            await self.deployer.release(Operation(wish.endpoint), version, wish)
+
+    async def begin_rollout(
+        self, name: str, revision: int, strategy: Strategy, by: str, *, allow_breaking: bool
+    ) -> dict[str, Any]:
+        """Give a revision its traffic step by step."""
+        return await self.rollouts.begin(name, revision, strategy, by, allow_breaking=allow_breaking)
+
+    async def abort_rollout(self, name: str, wish: Act) -> dict[str, Any]:
+        """End the rollout under way."""
+        return await self.rollouts.act(name, wish)
 
     async def delete_endpoint(self, name: str) -> None:
         """Stop serving a name; model and versions stay."""
         async with self._locks[name]:
-            await asyncio.to_thread(self.store.delete_endpoint, name)
+            await asyncio.to_thread(self.store.delete_endpoint, name, events.deleted(name, time.time()))
             await self.reconciler.refresh()
 
-    async def delete_version(self, model: str, number: int) -> None:
-        """Forget a version that nothing serves."""
-        version = await asyncio.to_thread(self.store.version, model, number)
-        await asyncio.to_thread(self.store.delete_version, model, number)
-        await self._collect({version.bundle})
+    async def warm(self, name: str) -> dict[str, Any]:
+        """Start a replica of each revision that answers and has none; returns when they are there."""
+        endpoint = await asyncio.to_thread(self.store.endpoint, name)
+        known = {revision.number: revision for revision in await asyncio.to_thread(self.store.revisions, name)}
+        wanted = [known[number] for number, share in endpoint.traffic.items() if share]
+        start = time.monotonic()
+        self.reconciler.scaler.rouse(name, [revision.number for revision in wanted])
+        for revision in wanted:
+            await self.fleet.there(group_of(revision), revision.config.timeout_s)
+        return self._scaling_row(known[endpoint.revision]) | {"ms": round((time.monotonic() - start) * 1000, 1)}
 
-    async def delete_model(self, model: str) -> None:
-        """Forget a model that nothing serves."""
-        versions = await asyncio.to_thread(self.store.versions, model)
-        await asyncio.to_thread(self.store.delete_model, model)
-        await self._collect({version.bundle for version in versions})
+    def scaling(self, name: str) -> dict[str, Any]:
+        """How many replicas the revisions with a share have, and why."""
+        endpoint = self.store.endpoint(name)
+        known = {revision.number: revision for revision in self.store.revisions(name)}
+        rows = [self._scaling_row(known[number]) for number, share in sorted(endpoint.traffic.items()) if share]
+        return {"endpoint": name, "revisions": rows}
 
-    async def _collect(self, bundles: set[str]) -> None:
-        pinned = await asyncio.to_thread(self.store.bundles)
-        for digest in bundles - pinned:
-            await asyncio.to_thread(self.blobs.delete, digest)
+    def _scaling_row(self, revision: Revision) -> dict[str, Any]:
+        config, group, scaler = revision.config, group_of(revision), self.reconciler.scaler
+        last, changes = scaler.explain(revision.endpoint, revision.number)
+        return {
+            "endpoint": revision.endpoint,
+            "revision": revision.number,
+            "version": revision.version,
+            "ready": len(self.fleet.of(group)),
+            "wanted": scaler.count(revision),
+            "scaling": msgspec.to_builtins(config.scaling) if config.scaling is not None else None,
+            "cold_start_s": round(self.fleet.cold_start_s(group), 3),
+            "last": msgspec.to_builtins(last),
+            "changes": msgspec.to_builtins(changes),
+        }
 
     # look
-
-    def models(self) -> list[dict[str, Any]]:
-        """All models."""
-        return [msgspec.to_builtins(model) for model in self.store.models()]
-
-    def versions(self, model: str) -> list[dict[str, Any]]:
-        """A model's versions, with the endpoints that serve each."""
-        serving = self._serving()
-        return [version_row(version, serving) for version in self.store.versions(model)]
-
-    def version(self, model: str, number: int) -> dict[str, Any]:
-        """One version with its manifest."""
-        version = self.store.version(model, number)
-        return version_row(version, self._serving()) | {"manifest": msgspec.to_builtins(version.manifest)}
 
     def endpoints(self) -> list[dict[str, Any]]:
         """All endpoints."""
@@ -173,6 +277,7 @@ class Service:
         return {
             **self._endpoint_row(endpoint),
             "runtime": version.runtime,
+            "conversion": conversion_row(version),
             "signature": msgspec.to_builtins(inspection.signature),
             "example": inspection.example,
             "traffic": {str(number): weight for number, weight in endpoint.traffic.items()},
@@ -226,7 +331,10 @@ class Service:
         return key_row(key) | {"key": text}
 
     async def revoke_key(self, id_or_name: str) -> None:
-        """Forget a key; it stops working at once."""
+        """Forget a key; it stops working at once. Not the jobs process's: jobs would wait for ever."""
+        known = await asyncio.to_thread(self.store.keys)
+        if any(key.name == JOBS_KEY and id_or_name in (key.id, key.name) for key in known):
+            raise Conflict(f"{JOBS_KEY!r} is the platform's own: jobs call endpoints with it.", help="Let it be.")
         await asyncio.to_thread(self.store.delete_key, id_or_name)
         await self.reconciler.refresh()
 
@@ -246,18 +354,12 @@ class Service:
             "python": snippets.python(endpoint, example),
         }
 
-    def _serving(self) -> dict[tuple[str, int], list[str]]:
-        found: dict[tuple[str, int], list[str]] = defaultdict(list)
-        for live in self.reconciler.desired.live:
-            found[live.version.model, live.version.number].append(live.endpoint.name)
-        return found
-
     def _endpoint_row(self, endpoint: Endpoint) -> dict[str, Any]:
         current = next(r for r in self.store.revisions(endpoint.name) if r.number == endpoint.revision)
         group = group_of(current)
-        ready, wanted = len(self.fleet.of(group)), current.config.replicas
+        ready, wanted = len(self.fleet.of(group)), self.reconciler.scaler.count(current)
         problem = self.fleet.problems.get(group) if ready < wanted else None
-        state = "ready" if ready >= wanted else "failing" if problem else "starting"
+        state = "failing" if problem else "starting" if ready < wanted else "ready" if ready else "asleep"
         return {
             "name": endpoint.name,
             "model": current.model,
@@ -271,18 +373,12 @@ class Service:
         }
 
 
-def version_row(version: Version, serving: dict[tuple[str, int], list[str]]) -> dict[str, Any]:
-    """A version as the API shows it in a list."""
-    return {
-        "model": version.model,
-        "number": version.number,
-        "bundle": version.bundle,
-        "runtime": version.runtime,
-        "size": version.size,
-        "created": version.created,
-        "created_by": version.created_by,
-        "serving": serving.get((version.model, version.number), []),
-    }
+@contextmanager
+def timed(operation: Operation, receive_ms: float) -> Iterator[None]:
+    """Keep how long it all took, receiving included."""
+    start = time.monotonic()
+    yield
+    operation.timings["total"] = round((time.monotonic() - start) * 1000 + receive_ms, 1)
 
 
 def key_row(key: Key) -> dict[str, Any]:
@@ -292,10 +388,12 @@ def key_row(key: Key) -> dict[str, Any]:
     return row
 
 
-def check_changes(changes: dict[str, float | int]) -> None:
+def check_changes(changes: dict[str, Any]) -> None:
     """See that what a client wants of a revision's configuration can be had. Raises InvalidInput."""
     replicas, timeout_s = changes.get("replicas", 1), changes.get("timeout_s", 1.0)
     if not 1 <= replicas <= MAX_REPLICAS:
         raise InvalidInput(f"{replicas:g} is not a number of replicas.", help=f"Use 1 to {MAX_REPLICAS}.")
     if not 0 < timeout_s <= 3600:
         raise InvalidInput(f"{timeout_s:g} s is not a usable timeout.", help="Use over 0 and up to 3600 seconds.")
+    configure.changed(RevisionConfig(), changes)
+    devices.check(changes.get("device", "auto"), changes.get("gpus", 0.0))

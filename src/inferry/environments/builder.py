@@ -24,14 +24,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from inferry.environments.failures import explain
+from inferry.environments.lean import lean
 from inferry.environments.locks import (
     BASE,
     PLATFORM,
     PLATFORM_LOCK,
     count_packages,
     digest_of_requirements,
+    lines_beside,
     make_lock,
     read_requirements,
+    versions_of,
 )
 from inferry.environments.pip_settings import PipSettings
 from inferry.errors import EnvironmentFailed, MissingPlugin, NotFound, StorageFull
@@ -40,7 +43,7 @@ from inferry.types.bundle import Lock
 Say = Callable[[str], None]
 TIME_LIMIT_S = 900.0
 WHEELS_ONLY = ("--only-binary", ":all:")
-COMPILE = ("pip", "compile", "-", "--generate-hashes", "--no-header", "--no-annotate", "--quiet", *WHEELS_ONLY)
+COMPILE = ("pip", "compile", "-", "--generate-hashes", "--no-header", "--quiet", *WHEELS_ONLY)
 MAKE = ("venv", "--relocatable", "--quiet")
 INSTALL = ("pip", "install", "--require-hashes", "--no-deps", "--compile-bytecode", *WHEELS_ONLY)
 
@@ -60,9 +63,23 @@ def locate_uv() -> str:
 class Environments:
     """The environments beneath `root`, for one base `python`. Safe for many threads and processes."""
 
-    def __init__(self, root: Path, uv: str, python: str, settings: PipSettings, cache: Path | None = None) -> None:
-        """`cache`: uv's cache, from which files are hard-linked (default: cache/uv beside `root`)."""
+    def __init__(
+        self,
+        root: Path,
+        uv: str,
+        python: str,
+        settings: PipSettings,
+        cache: Path | None = None,
+        *,
+        nvidia: bool = True,
+    ) -> None:
+        """`cache`: uv's cache, from which files are hard-linked (default: cache/uv beside `root`).
+
+        `nvidia`: whether this host has NVIDIA's driver; without it, locks leave out what only a GPU can use.
+        """
         self._root = root
+        self._nvidia = nvidia
+        self._held: dict[str, int] = {}
         self._uv = uv
         self._python = python
         self._settings = settings
@@ -86,7 +103,7 @@ class Environments:
         wanted = read_requirements(requirements)
         if not wanted:
             return PLATFORM_LOCK
-        digest = digest_of_requirements(wanted, self.python_version)
+        digest = digest_of_requirements(wanted, self.python_version, nvidia=self._nvidia)
         kept = self._locks / f"{digest}.txt"
         with _disk(), self._guard(digest, say) as guard:
             if kept.is_file():
@@ -97,7 +114,7 @@ class Environments:
                 guard,
                 given="\n".join([*wanted, *BASE, ""]),
             )
-            lock = make_lock(text, wanted, self.python_version)
+            lock = make_lock(lean(text, nvidia=self._nvidia), wanted, self.python_version)
             _write(kept, lock.text)
         return lock
 
@@ -117,6 +134,19 @@ class Environments:
                 if not self._is_whole(lock.digest):
                     self._build(lock, guard, say)
         return self.python(lock.digest)
+
+    def beside(self, lock: Lock, requirements: Sequence[str], say: Say) -> Lock:
+        """What these requirements need beyond a lock: resolved with all of its versions, and without them.
+
+        The environment of such a lock is small, and is laid beside the other's packages (`packages`).
+        """
+        whole = self.lock((*versions_of(lock), *requirements), say)
+        return make_lock(lines_beside(whole, lock), tuple(requirements), self.python_version)
+
+    def packages(self, digest: str) -> Path:
+        """The folder of an environment's packages. Raises NotFound."""
+        self.python(digest)
+        return self._root / digest / "lib" / f"python{self.python_version}" / "site-packages"
 
     def restore(self, digest: str, text: str, say: Say) -> Path:
         """The Python of a bundle's environment, built from the bundle's own lock when it is not there."""
@@ -141,9 +171,18 @@ class Environments:
         return sorted(path.parent.name for path in self._root.glob("*/lock.txt") if self._is_whole(path.parent.name))
 
     def remove_unused(self, keep: set[str]) -> list[str]:
-        """Remove every environment that is not to be kept; says which. Locks stay, they are small."""
+        """Remove every environment that is not to be kept and that no process holds; says which.
+
+        Locks stay, they are small.
+        """
         unused = [digest for digest in self.digests() if digest not in keep]
         return [digest for digest in unused if self._remove_unless_busy(digest, self._root / digest)]
+
+    def hold(self, digest: str) -> None:
+        """Keep an environment from being removed by others for as long as this process lives, built or not yet."""
+        if digest not in self._held:
+            self._held[digest] = self._open(f"{digest}.use")
+            fcntl.flock(self._held[digest], fcntl.LOCK_SH)
 
     def sweep(self) -> list[str]:
         """Remove what killed builds and removals left, unless a builder is at it right now."""
@@ -198,7 +237,7 @@ class Environments:
     @contextlib.contextmanager
     def _guard(self, name: str, say: Say) -> Iterator[int]:
         """Hold the name's file lock, across processes and threads; yields its descriptor."""
-        descriptor = os.open(self._guards / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = self._open(name)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -210,15 +249,20 @@ class Environments:
             os.close(descriptor)
 
     def _remove_unless_busy(self, digest: str, folder: Path) -> bool:
-        descriptor = os.open(self._guards / digest, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        locks = [self._open(digest), self._open(f"{digest}.use")]
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for descriptor in locks:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._remove(folder)
         except BlockingIOError:
             return False
         finally:
-            os.close(descriptor)
+            for descriptor in locks:
+                os.close(descriptor)
         return True
+
+    def _open(self, guard: str) -> int:
+        return os.open(self._guards / guard, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def _remove(self, folder: Path) -> None:
         """Out of sight in one step, then deleted: a kill in between leaves nothing that looks whole."""

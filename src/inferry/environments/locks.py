@@ -47,9 +47,10 @@ def read_requirements(lines: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def digest_of_requirements(requirements: tuple[str, ...], python: str) -> str:
-    """What the lock of these requirements is kept under."""
-    return sha256("\n".join([f"python=={python}", *requirements]).encode()).hexdigest()
+def digest_of_requirements(requirements: tuple[str, ...], python: str, *, nvidia: bool = True) -> str:
+    """What the lock of these requirements is kept under. `nvidia`: whether it holds what only a GPU can use."""
+    host = () if nvidia else ("lean",)
+    return sha256("\n".join([f"python=={python}", *host, *requirements]).encode()).hexdigest()
 
 
 def make_lock(text: str, requirements: tuple[str, ...], python: str) -> Lock:
@@ -68,6 +69,22 @@ def make_lock(text: str, requirements: tuple[str, ...], python: str) -> Lock:
 def count_packages(lock: Lock) -> int:
     """How many packages it pins."""
     return len(_lines(lock.text))
+
+
+def versions_of(lock: Lock) -> tuple[str, ...]:
+    """Its packages as requirement lines: name, version and marker, without hashes."""
+    return tuple(re.sub(HASHES, "", line) for line in _lines(lock.text))
+
+
+def lines_beside(whole: Lock, part: Lock) -> str:
+    """The lock text of `whole` without the packages that `part` has already."""
+    known = {_package(line) for line in _lines(part.text)}
+    return "\n".join(line for line in _lines(whole.text) if _package(line) not in known)
+
+
+def _package(line: str) -> str:
+    name = re.match(NAME, line)
+    return re.sub(r"[-_.]+", "-", name[0]).lower() if name else line
 
 
 def _lines(text: str) -> list[str]:

@@ -12,14 +12,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from inferry.errors import InferryError, TooLarge, UnsupportedMedia
+from inferry.errors import InferryError, TooLarge
+from inferry.gateway import jobs
+from inferry.gateway.addressed import addressed
 from inferry.gateway.catalogue import Catalogue, Pages
 from inferry.gateway.core import Core
 from inferry.gateway.events import MEDIA, UNBUFFERED, Listener
 from inferry.gateway.head import BadHead, Head, Heads
+from inferry.gateway.hear import Hear, hear
+from inferry.gateway.jobs import Jobs
 from inferry.gateway.live import LiveRevision
 from inferry.gateway.page import Page, as_json, header, only
-from inferry.gateway.routes import door_of, media_door, prediction
+from inferry.gateway.routes import door_of, prediction
 from inferry.types import frames
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -45,15 +49,17 @@ COMMON = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store
 
 
 class FutureAsker:
-    """Waits for one prediction on the slow path."""
+    """Waits for one prediction on the slow path. `name`: the request's."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: bytes) -> None:
+        self.name = name
         self.done: asyncio.Future[tuple[LiveRevision, frames.Reply]] = asyncio.get_running_loop().create_future()
 
-    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:  # noqa: ARG002
+    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> bytes | None:  # noqa: ARG002
         """A replica's reply."""
         if not self.done.done():
             self.done.set_result((revision, reply))
+        return self.name
 
     def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
         """Never: no head on this path asks for parts."""
@@ -65,12 +71,20 @@ class FutureAsker:
 
 
 class App:
-    """ASGI 3."""
+    """ASGI 3. `told`: who hears feedback, `jobs`: who keeps jobs; None where nobody does."""
 
     def __init__(
-        self, core: Core, heads: Heads, pages: Pages, forms: Mapping[int, Callable[[InferryError], bytes]]
+        self,
+        core: Core,
+        heads: Heads,
+        pages: Pages,
+        forms: Mapping[int, Callable[[InferryError], bytes]],
+        told: Hear | None = None,
+        jobs: Jobs | None = None,
     ) -> None:
         self.core = core
+        self.told = told
+        self.jobs = jobs
         self.heads = heads
         self.pages = pages
         self.catalogue = Catalogue(core, pages)
@@ -102,13 +116,15 @@ class App:
             headers = ((b"www-authenticate", b"Bearer"),)
         elif error.retry_after is not None:
             headers = ((b"retry-after", str(max(1, round(error.retry_after))).encode()),)
+        headers = ((b"inferry-error", error.code.encode()), *headers)
         return Page(body=self.forms[door](error), status=error.status, headers=headers)
 
     async def _answer(self, scope: dict[str, Any], receive: Receive) -> Page:
         path: str = scope["path"]
         parts = [unquote(part) for part in path.strip("/").split("/")] if path != "/" else []
         verb = "GET" if scope["method"] == "HEAD" else scope["method"]
-        if prediction(scope["raw_path"]) is not None:
+        target = prediction(scope["raw_path"])
+        if target is not None and (verb == "POST" or target.door != frames.DOOR_HANDLER):
             only(verb, "POST")
             return await self._predict(scope, receive)
         health = HEALTH.get("/" + path.strip("/"))
@@ -116,13 +132,16 @@ class App:
             only(verb, "GET")
             return as_json(health)
         match parts:
-            case ["docs-assets", name]:
+            case ["docs-assets", name] | ["endpoints", name, "docs"]:
                 only(verb, "GET")
-                return self._asset(name)
-            case ["endpoints", _, "docs"]:
-                only(verb, "GET")
-                return self._asset("docs.html")
+                return self._asset(name if parts[0] == "docs-assets" else "docs.html")
         key = self.core.ring.check(header(scope, b"authorization"), time.time())
+        match parts:
+            case ["jobs", *rest]:
+                return await jobs.page(scope, receive, verb, rest, key, self)
+            case ["feedback"]:
+                only(verb, "POST")
+                return await hear(scope, receive, key, self.told)
         return self.catalogue.page(scope, verb, parts, key)
 
     def _asset(self, name: str) -> Page:
@@ -130,13 +149,11 @@ class App:
         return Page(body=body, content=content, headers=(CSP,))
 
     async def _predict(self, scope: dict[str, Any], receive: Receive) -> Page:
-        """A prediction whose body has no plain length, or is of a kind that is not read."""
+        """A prediction whose body has no plain length."""
         head = self.heads.build(scope["method"].encode(), scope["raw_path"], scope["headers"])
         self.core.admit(head)
-        if head.door == frames.DOOR_MLFLOW:
-            media = header(scope, b"content-type") or b""
-            if media_door(media) is None:
-                return unread_media(media)
+        if head.later and head.endpoint and self.jobs is not None:
+            return await jobs.later(scope, receive, head, self)
         body = bytearray()
         more = True
         while more:
@@ -150,9 +167,11 @@ class App:
                     TooLarge(f"The body is over the limit of {self.heads.max_body} bytes.", help="Send fewer rows."),
                     head.door,
                 )
+        if head.door in frames.OPENAI:
+            head = addressed(head, body)
         if head.flags & frames.FLAG_STREAM:
             return await self._stream(head, body, receive)
-        asker = FutureAsker()
+        asker = FutureAsker(head.id or self.heads.next_id())
         pending = self.core.submit(asker, head, body)
         try:
             revision, reply = await asker.done
@@ -162,10 +181,13 @@ class App:
             if pending is not None:
                 self.core.cancel(pending)
             raise
-        headers = version_headers(revision)
+        headers = answer_headers(asker.name, revision)
         if reply.json_size:
             headers.append((b"inference-header-content-length", str(reply.json_size).encode()))
-        content = "application/json" if reply.content == frames.CONTENT_JSON else "application/octet-stream"
+        if reply.content == frames.CONTENT_NAMED:
+            media, body_sent = frames.named(reply.body)
+            return Page(body=body_sent, status=reply.status, content=media.decode(), headers=tuple(headers))
+        content = frames.MEDIA_TYPES[reply.content]
         return Page(body=reply.body, status=reply.status, content=content, headers=tuple(headers))
 
     async def _stream(self, head: Head, body: bytearray, receive: Receive) -> Page:
@@ -178,24 +200,17 @@ class App:
             revision, reply = await listener.first
         except InferryError as error:
             return self._error(error, head.door)
-        headers = tuple(version_headers(revision))
+        headers = tuple(answer_headers(head.id or self.heads.next_id(), revision))
         if reply.status != 200:
             return Page(body=reply.body, status=reply.status, headers=headers)
         return Page(events=listener.events(), content=MEDIA, headers=(*headers, UNBUFFERED))
 
 
-def version_headers(revision: LiveRevision) -> list[tuple[bytes, bytes]]:
-    """Who answered."""
+def answer_headers(name: bytes, revision: LiveRevision) -> list[tuple[bytes, bytes]]:
+    """Who answered what."""
     return [
+        (b"inferry-request-id", name),
         (b"inferry-version", str(revision.plan.version).encode()),
         (b"inferry-revision", str(revision.plan.number).encode()),
+        *([(b"x-inferry-cold-start", b"%d" % revision.cold_ms)] if revision.cold_ms else ()),
     ]
-
-
-def unread_media(media: bytes) -> Page:
-    """MLflow's answer to a body that is neither JSON nor CSV: plain text."""
-    error = UnsupportedMedia(
-        f"This predictor does not read {media.decode('latin-1')[:80]!a}.",
-        help="Send application/json or text/csv, in UTF-8.",
-    )
-    return Page(body=error.sentence().encode(), status=error.status, content="text/plain; charset=utf-8")

@@ -103,7 +103,8 @@ class Catalogue:
         """Status of all models or one, metadata; what is asked behind a colon is predicted elsewhere."""
         if not parts:
             only(verb, "GET")
-            return as_json({"models": [endpoint.plan.name for endpoint in lookup.visible(self.core, key)]})
+            names = [endpoint.plan.name for endpoint in lookup.visible(self.core, key)]
+            return as_json({"object": "list", "data": [card(name) for name in names], "models": names})
         last, _, action = parts[-1].partition(":")
         name, *rest = (*parts[:-1], last)
         version = ""
@@ -153,11 +154,18 @@ class Catalogue:
             gauges["inferry_replicas_ready", labels] = sum(link.ready for link in links)
             gauges["inferry_requests_in_flight", labels] = sum(len(link.inflight) for link in links)
             gauges["inferry_requests_held", labels] = len(endpoint.held)
+        if self.core.captures is not None:
+            self.core.metrics.totals = {
+                "inferry_captures_total": self.core.captures.taken,
+                "inferry_captures_dropped_total": self.core.captures.dropped,
+                "inferry_captured_inputs_total": self.core.captures.inputs,
+                "inferry_captured_inputs_dropped_total": self.core.captures.inputs_dropped,
+            }
         return Page(body=self.core.metrics.render().encode(), content="text/plain; version=0.0.4")
 
 
 def status_page(name: str, revisions: list[LiveRevision]) -> Page:
-    """KServe's readiness and TensorFlow Serving's status in one object; 503 unless a version can answer."""
+    """KServe's readiness, TensorFlow Serving's status and OpenAI's card together; 503 unless a version can answer."""
     versions = lookup.versions(revisions)
     status = [
         {
@@ -168,7 +176,13 @@ def status_page(name: str, revisions: list[LiveRevision]) -> Page:
         for version, ready in versions
     ]
     ready = any(ready for _, ready in versions)
-    return as_json({"name": name, "ready": ready, "model_version_status": status}, status=200 if ready else 503)
+    body = {**card(name), "name": name, "ready": ready, "model_version_status": status}
+    return as_json(body, status=200 if ready else 503)
+
+
+def card(name: str) -> dict[str, Any]:
+    """OpenAI's few words about a model."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": "inferry"}
 
 
 def describe(endpoint: LiveEndpoint, revision: LiveRevision) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Core: from a request's head and body to the replica that answers it, and back.
 
-Data flow: submit -> key check -> `policy.route` over the live table -> a link, or held until
-one is there -> on_reply -> metrics -> the connection that asked. The table is swapped in one
+Data flow: submit -> key check -> `policy.route` over the live table -> a link, or held (`holding`)
+until one is there -> on_reply -> metrics -> the connection that asked. The table is swapped in one
 call; links whose replica is still listed are kept, the others finish what they have.
 """
 
@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import deque
 from collections.abc import Callable
 
-from inferry.errors import Forbidden, InferryError, Unavailable
+from inferry.errors import Forbidden, InferryError
+from inferry.gateway.captures import Captures
 from inferry.gateway.head import Head
+from inferry.gateway.holding import Holding
+from inferry.gateway.keys import key_of
 from inferry.gateway.link import Link
 from inferry.gateway.live import Asker, Body, LiveEndpoint, LiveRevision, Pending
+from inferry.gateway.mirror import Mirror, Pair
 from inferry.gateway.refusals import lost, no_endpoint, no_version, too_late
 from inferry.gateway.segments import Lease
 from inferry.gateway.series import DOOR_NAMES, DoorSeries, labels_of
@@ -26,7 +29,6 @@ from inferry.telemetry.metrics import Metrics
 from inferry.types import frames
 from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable
 
-MAX_HELD = 1024
 EAGER_US = 100
 LONE = 8  # requests one after the other before the gateway takes it for a habit
 MAX_TIMEOUT_S = 3600.0
@@ -63,12 +65,14 @@ class Core:
         self._lone = 0
         self._cores = len(os.sched_getaffinity(0))
         self._tasks: set[asyncio.Task[None]] = set()
+        self.mirror = Mirror(self)
+        self.holding = Holding(self)
+        self.captures: Captures | None = None
 
     # the table
 
     def apply(self, table: RoutingTable) -> None:
         """Swap in a new table."""
-        held = {name: endpoint.held for name, endpoint in self.endpoints.items()}
         ring = self._make_ring(table)
         wanted = {r.id: r.socket for e in table.endpoints.values() for v in e.revisions for r in v.replicas}
         for replica, path in wanted.items():
@@ -76,22 +80,25 @@ class Core:
                 self._open(replica, path)
         endpoints = {}
         for name, plan in table.endpoints.items():
-            revisions = [self._live(plan, revision) for revision in plan.revisions]
-            endpoints[name.encode()] = LiveEndpoint(plan, revisions, held.pop(name.encode(), deque()))
+            known = self.endpoints.get(name.encode())
+            revisions = [self._live(plan, revision, known) for revision in plan.revisions]
+            endpoints[name.encode()] = LiveEndpoint(plan, revisions, known.held if known else None)
+        gone = [endpoint for name, endpoint in self.endpoints.items() if name not in endpoints]
         self.table, self.ring, self.endpoints = table, ring, endpoints
+        self.mirror.keep(endpoints.values())
         self.lone = next(iter(endpoints)) if len(endpoints) == 1 else b""
         for replica in set(self.links) - set(wanted):
             link = self.links.pop(replica)
             self.leaving.add(link)
             link.retire()
-        for gone, orphans in held.items():
-            for pending in orphans:
-                self._finish(pending, no_endpoint(gone))
-        for endpoint in endpoints.values():
-            self._flush(endpoint)
+        for endpoint in gone:
+            self.holding.orphan(endpoint)
+        self.holding.flush()
 
-    def _live(self, endpoint: EndpointRoute, plan: RevisionRoute) -> LiveRevision:
-        series = DoorSeries(self.metrics, labels_of(endpoint, plan))
+    def _live(self, endpoint: EndpointRoute, plan: RevisionRoute, known: LiveEndpoint | None) -> LiveRevision:
+        labels = labels_of(endpoint, plan)
+        before = known.by_number.get(plan.number) if known else None
+        series = before.series if before and before.series.labels == labels else DoorSeries(self.metrics, labels)
         return LiveRevision(endpoint.name.encode(), plan, [self.links[replica.id] for replica in plan.replicas], series)
 
     def _open(self, replica: str, path: str) -> None:
@@ -121,6 +128,8 @@ class Core:
         name = head.endpoint or self.lone
         try:
             key = self.ring.check(head.authorization, time.time())
+            if head.door in frames.OPENAI and not head.endpoint:
+                return  # the body will tell for what, and then the head is looked at again
             if not may(key, "predict", name.decode("latin-1")):
                 raise Forbidden(
                     "This key may not call this endpoint.", help="Ask for a key with the role invoker for it."
@@ -135,9 +144,13 @@ class Core:
 
         Raises Overloaded before any of it is read when it could not be answered in time.
         """
+        if head.door in frames.OPENAI:
+            return bytearray(head.length)
         endpoint = self.endpoints.get(head.endpoint or self.lone)
-        revision = endpoint.choose(head.version, self._place(endpoint)) if endpoint is not None else None
-        if endpoint is not None and revision is not None:
+        if endpoint is None or endpoint.key_field:  # the body itself will say for which replica it is
+            return bytearray(head.length)
+        revision = self.revision_for(endpoint, head, b"")
+        if revision is not None:
             timeout_us = self._timeout_us(head, revision)
             try:
                 link = self._choose(revision, head.length, timeout_us)
@@ -161,9 +174,9 @@ class Core:
         try:
             if endpoint is None:
                 raise no_endpoint(head.endpoint)
-            revision = endpoint.choose(head.version, self._place(endpoint))
+            revision = self.revision_for(endpoint, head, body)
             if revision is None:
-                raise no_version(endpoint, head.version)
+                raise no_version(endpoint, head)
             timeout_us = self._timeout_us(head, revision)
             link = self._choose(revision, len(body), timeout_us)
         except InferryError as error:
@@ -180,11 +193,19 @@ class Core:
             if self._lone > LONE and link.predict_us < EAGER_US and self._cores > 1:
                 self._look_again(link, pending.id, now)
         else:
-            self._hold(pending)
+            self.holding.hold(pending)
+        if endpoint.shadow is not None:
+            self.mirror.copy(pending)
         if not self._ticking:
             self._ticking = True
             self.loop.call_later(TICK_S, self._tick)
         return pending
+
+    def send_copy(self, copy: Pending, link: Link) -> None:
+        """Send a copy of a request; it has a deadline like all others."""
+        self.inflight += 1
+        self.bytes += copy.size
+        link.send(copy)
 
     def _look_again(self, link: Link, number: int, since: int) -> None:
         """Keep the loop from going to sleep while a lone request is at a quick model.
@@ -201,18 +222,29 @@ class Core:
     def _choose(self, revision: LiveRevision, size: int, timeout_us: int) -> Link | None:
         """The link for a new request, None to hold it. Raises Overloaded when it would wait for nothing."""
         admission.admit(self.inflight, self.bytes, size)
-        link = self._free_link(revision)
+        link = self.free_link(revision)
         if link is not None:
             admission.queue(len(link.inflight), link.wait_us(), timeout_us)
         return link
 
-    def _place(self, endpoint: LiveEndpoint) -> int:
-        if len(endpoint.revisions) == 1:
-            return 0
-        self._counter += 1
-        return route.bucket(endpoint.plan.name.encode(), self._counter.to_bytes(8, "little"))
+    def revision_for(self, endpoint: LiveEndpoint, head: Head, body: Body) -> LiveRevision | None:
+        """The revision for a request: the one it names, or the owner of its key. None when it names one that is not
+        there."""
+        if head.version or head.revision:
+            return endpoint.named(head.version, head.revision)
+        if endpoint.sole is not None:
+            return endpoint.sole
+        if isinstance(body, Lease):  # chosen before the body came: it lies in a replica's memory
+            for revision in endpoint.revisions:
+                if any(link.pool is body.pool for link in revision.links):
+                    return revision
+        key = key_of(endpoint, head, body)
+        if not key:
+            self._counter += 1
+            key = self._counter.to_bytes(8, "little")
+        return endpoint.owner(key)
 
-    def _free_link(self, revision: LiveRevision) -> Link | None:
+    def free_link(self, revision: LiveRevision) -> Link | None:
         """The ready link with the fewest requests under way."""
         links = revision.links
         if len(links) == 1:
@@ -224,45 +256,14 @@ class Core:
         place = route.choose_replica(loads, suspect, self._turn)
         return None if place is None else usable[place]
 
-    def _dispatch(self, pending: Pending) -> None:
-        """Send a request that was admitted before."""
-        assert pending.revision is not None
-        link = self._free_link(pending.revision)
-        if link is not None:
-            link.send(pending)
-        else:
-            self._hold(pending)
-
-    def _hold(self, pending: Pending) -> None:
-        held = pending.endpoint.held
-        if len(held) >= MAX_HELD:
-            error = Unavailable("The endpoint is starting and too many wait.", help="Retry.", retry_after=1.0)
-            self._finish(pending, error)
-        else:
-            pending.link = None
-            held.append(pending)
-
-    def _flush(self, endpoint: LiveEndpoint) -> None:
-        """Send held requests again: a replica came, or the table changed."""
-        waiting = list(endpoint.held)
-        endpoint.held.clear()
-        for pending in waiting:
-            pending.endpoint = endpoint
-            revision = endpoint.choose(pending.head.version, self._place(endpoint))
-            if revision is None:
-                self._finish(pending, no_version(endpoint, pending.head.version))
-                continue
-            pending.revision = revision
-            self._dispatch(pending)
-
     def cancel(self, pending: Pending) -> None:
         """The asker is gone."""
+        pending.copy = None
         if pending.link is not None:
             if pending.link.inflight.get(pending.id) is pending:
                 pending.link.cancel(pending)
                 self._leave(pending)
-        elif pending in pending.endpoint.held:
-            pending.endpoint.held.remove(pending)
+        elif self.holding.drop(pending):
             self._leave(pending)
 
     def _leave(self, pending: Pending) -> None:
@@ -287,12 +288,22 @@ class Core:
         series = revision.series[pending.head.door]
         spent = time.monotonic_ns() // 1000 - pending.start
         series.observe(reply.status, spent, reply.queue_us, reply.predict_us, reply.batch, reply.rows)
-        pending.asker.answer(pending.head, revision, reply)
+        if reply.tokens != frames.NO_TOKENS:
+            series.count_tokens(*reply.tokens)
+        if pending.copy is not None:
+            pending.copy.primary(reply.status, reply, spent)
+        name = pending.asker.answer(pending.head, revision, reply)
+        if name is not None and self.captures is not None:
+            self.captures.take(pending, reply, name)
 
     def on_part(self, pending: Pending, reply: frames.Reply) -> None:
         """Deliver one part; the answer is counted when it ends, and the next part has as long as the first had."""
         assert pending.revision is not None
-        pending.deadline = time.monotonic_ns() // 1000 + self._timeout_us(pending.head, pending.revision)
+        now = time.monotonic_ns() // 1000
+        if not pending.heard:
+            pending.heard = True
+            pending.revision.series[pending.head.door].observe_first(now - pending.start)
+        pending.deadline = now + self._timeout_us(pending.head, pending.revision)
         pending.asker.part(pending.head, pending.revision, reply)
 
     def on_lost(self, link: Link, untouched: list[Pending], begun: list[Pending]) -> None:
@@ -304,35 +315,42 @@ class Core:
                 for revision in endpoint.revisions:
                     revision.links = [fresh if old is link else old for old in revision.links]
         for pending in begun:
-            self._finish(pending, lost("The replica died while it computed this request."))
+            self.finish(pending, lost("The replica died while it computed this request."))
         for pending in untouched:
+            if isinstance(pending.asker, Pair):  # a copy is for this revision only
+                self.finish(pending, lost("The shadow's replica died."))
+                continue
             pending.moves += 1
             if pending.moves > MAX_MOVES:  # it may be what kills them: one request must not end all replicas
-                self._finish(pending, lost("Every replica that was given this request died."))
+                self.finish(pending, lost("Every replica that was given this request died."))
                 continue
             known = self.endpoints.get(pending.endpoint.name)
             if known is None:
-                self._finish(pending, no_endpoint(pending.endpoint.name))
+                self.finish(pending, no_endpoint(pending.endpoint.name))
                 continue
             pending.endpoint = known
-            pending.link = None
-            known.held.append(pending)
+            self.holding.again(pending)
         self.on_recovered()
 
     def on_recovered(self) -> None:
         """A replica can take requests: send what is held."""
-        for endpoint in self.endpoints.values():
-            if endpoint.held:
-                self._flush(endpoint)
+        self.holding.flush()
 
-    def _finish(self, pending: Pending, error: InferryError) -> None:
+    def finish(self, pending: Pending, error: InferryError) -> None:
+        """End a request with an error of the gateway's own."""
         self._leave(pending)
-        self._count(pending.endpoint, pending.head, error.status)
+        self._count(pending.endpoint, pending.head, error.status, pending.revision)
+        if pending.copy is not None:
+            pending.copy.primary(error.status, None, 0)
         pending.asker.refuse(pending.head, error)
 
-    def _count(self, endpoint: LiveEndpoint | None, head: Head, status: int) -> None:
-        if endpoint is not None and endpoint.revisions:
-            series = endpoint.revisions[-1].series[head.door]
+    def _count(
+        self, endpoint: LiveEndpoint | None, head: Head, status: int, revision: LiveRevision | None = None
+    ) -> None:
+        if revision is None and endpoint is not None:
+            revision = endpoint.default
+        if revision is not None:
+            series = revision.series[head.door]
         else:
             series = self.metrics.get((("endpoint", ""), ("door", DOOR_NAMES[head.door])))
         series.statuses[status] = series.statuses.get(status, 0) + 1
@@ -348,11 +366,8 @@ class Core:
                 self._on_stuck(link.replica)
             for pending in late:
                 link.forget(pending)
-                self._finish(pending, too_late(pending))
-        for endpoint in self.endpoints.values():
-            for pending in [pending for pending in endpoint.held if pending.deadline <= now]:
-                endpoint.held.remove(pending)
-                self._finish(pending, too_late(pending))
+                self.finish(pending, too_late(pending))
+        self.holding.expire(now)
         self._ticking = self.inflight > 0
         if self._ticking:
             self.loop.call_later(TICK_S, self._tick)

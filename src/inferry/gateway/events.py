@@ -4,6 +4,8 @@
     event: end                                     behind the last one (`data: {}` makes it one)
     event: error                                   when it breaks off; its data is the door's error body
 
+At OpenAI's doors all events are `data:` alone, an error too, and the last is `data: [DONE]`.
+
 Data flow: parts -> bytes of events. On the hot path the connection writes them as they come
 through a Writer; off it a Listener keeps them for the ordinary app, which sends at its client's pace.
 Parts cannot be held back at the replica, since its stream is shared: a client that has not read
@@ -25,7 +27,7 @@ from inferry.types import frames
 LIMIT = 4 << 20
 MEDIA = "text/event-stream"
 UNBUFFERED = (b"x-accel-buffering", b"no")  # for proxies that would wait for more
-END = b"event: end\ndata: {}\n\n"
+END, DONE = b"event: end\ndata: {}\n\n", b"data: [DONE]\n\n"
 
 
 def data(body: bytes | memoryview) -> bytes:
@@ -34,16 +36,17 @@ def data(body: bytes | memoryview) -> bytes:
     return b"data: " + b"\ndata: ".join(lines or [b""]) + b"\n\n"
 
 
-def failure(body: bytes | memoryview) -> bytes:
+def failure(body: bytes | memoryview, door: int) -> bytes:
     """The event of an error behind parts."""
-    return b"event: error\n" + data(body)
+    return data(body) if door in frames.OPENAI else b"event: error\n" + data(body)
 
 
-def last(reply: frames.Reply) -> bytes:
+def last(reply: frames.Reply, door: int) -> bytes:
     """What a reply that ends an answer adds to the parts before it: of a model that gives none, all there is."""
     if reply.status != 200:
-        return failure(reply.body)
-    return END if reply.content == frames.CONTENT_END else data(reply.body) + END
+        return failure(reply.body, door)
+    end = DONE if door in frames.OPENAI else END
+    return end if reply.content == frames.CONTENT_END else data(reply.body) + end
 
 
 def too_slow() -> InferryError:
@@ -103,12 +106,13 @@ class Listener:
             self._take(revision, reply, data(reply.body))
         else:
             self.hang_up()
-            self._keep(failure(self._forms[head.door](too_slow())))
+            self._keep(failure(self._forms[head.door](too_slow()), head.door))
 
-    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:  # noqa: ARG002
+    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> bytes | None:
         """The end."""
         self._pending = None
-        self._take(revision, reply, last(reply))
+        self._take(revision, reply, last(reply, head.door))
+        return None
 
     def refuse(self, head: Head, error: InferryError) -> None:
         """An error of the gateway's own."""
@@ -116,7 +120,7 @@ class Listener:
         if not self.first.done():
             self.first.set_exception(error)
         else:
-            self._keep(failure(self._forms[head.door](error)))
+            self._keep(failure(self._forms[head.door](error), head.door))
 
     def _take(self, revision: LiveRevision, reply: frames.Reply, event: bytes) -> None:
         if not self.first.done():

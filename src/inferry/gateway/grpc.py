@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
 from urllib.parse import quote
@@ -35,7 +36,6 @@ ENCODINGS: Field = (b"grpc-accept-encoding", b"identity,deflate,gzip")
 HEAD = block_of((b":status", b"200"), CONTENT)
 TAIL = block_of((b"grpc-status", b"0"))
 OK = Answer(HEAD, TAIL)
-
 TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 ENCODED = frames.FLAG_GZIP | frames.FLAG_DEFLATE
@@ -122,6 +122,11 @@ def read_encoding(value: bytes) -> int:
     return flags
 
 
+def after_start(waited_ms: int) -> Answer:
+    """An answer that tells for how long its request waited for a replica to start."""
+    return Answer(block_of((b":status", b"200"), CONTENT, (b"x-inferry-cold-start", b"%d" % waited_ms)), TAIL)
+
+
 # statuses
 
 
@@ -186,9 +191,9 @@ class Rpc(Stream):
         self.server = server
         self.asked = asked
 
+    @abstractmethod
     def message(self, body: bytes, flags: int) -> None:
         """A whole message; `flags`: how it is compressed."""
-        raise NotImplementedError
 
     def finished(self) -> None:
         """The client sends no more."""

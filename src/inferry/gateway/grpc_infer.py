@@ -12,7 +12,18 @@ import time
 from typing import Protocol
 
 from inferry.errors import InferryError, InvalidInput
-from inferry.gateway.grpc import ENCODED, OK, PREFIX, Asked, Rpc, Server, inflate, read_refusal, status_fields
+from inferry.gateway.grpc import (
+    ENCODED,
+    OK,
+    PREFIX,
+    Asked,
+    Rpc,
+    Server,
+    after_start,
+    inflate,
+    read_refusal,
+    status_fields,
+)
 from inferry.gateway.head import Head
 from inferry.gateway.http2_output import Sender
 from inferry.gateway.live import LiveRevision, Pending
@@ -137,14 +148,16 @@ class Infer(Rpc):
 
     # core.Asker
 
-    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:  # noqa: ARG002
+    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> bytes | None:  # noqa: ARG002 - head
         """A replica's reply."""
         self.pending = None
         if reply.status == 200:
             body = bytes(reply.body)
-            self.connection.finish(self, OK, PREFIX.pack(0, len(body)), body)
+            answer = after_start(revision.cold_ms) if revision.cold_ms else OK
+            self.connection.finish(self, answer, PREFIX.pack(0, len(body)), body)
         else:
             self.end(status_fields(*read_refusal(reply)))
+        return b""
 
     def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
         """Never: no head on this path asks for parts."""

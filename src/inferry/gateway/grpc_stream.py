@@ -158,7 +158,7 @@ class Prediction:
         """The response that says why there is no answer."""
         return delimited(ERROR, message.encode(errors="replace")) + delimited(RESPONSE, delimited(ID, self.id))
 
-    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
+    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> bytes | None:
         """The only part, the end behind all parts, or a refusal."""
         if reply.status != 200:
             _, message = read_refusal(reply)
@@ -169,6 +169,7 @@ class Prediction:
             named = delimited(NAME, head.endpoint) + delimited(VERSION, revision.version) + delimited(ID, self.id)
             self.stream.push(delimited(RESPONSE, named + FINAL))
         self.stream.settled(self)
+        return b"" if reply.content == frames.CONTENT_PROTO else None
 
     def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:  # noqa: ARG002
         """One part of an answer that goes on."""

@@ -7,6 +7,8 @@ begins, by the lengths of what is before it. Nothing else is looked at.
 
 from __future__ import annotations
 
+import contextlib
+
 from inferry.types import frames
 from inferry.types.protobuf import BYTES, WireError, fields, read_varint, signed, submessages
 
@@ -44,15 +46,13 @@ class OipTarget:
     def tensor_at(self, body: memoryview) -> int:
         """The beginning of the first of the raw_input_contents."""
         at = 0
-        try:
+        with contextlib.suppress(WireError):  # the length is not all here
             while at < len(body) and body[at] & 7 == BYTES and body[at] < 0x80:
                 tag = body[at]
                 size, at = read_varint(body, at + 1)
                 if tag == RAW_TAG:
                     return at
                 at += size
-        except WireError:
-            pass  # the length is not all here
         return 0
 
 

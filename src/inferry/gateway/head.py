@@ -9,12 +9,14 @@ bodies, Expect, upgrades) goes to the ordinary ASGI app on the same connection.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
+import secrets
 
 import httptools
 
 from inferry.errors import HeadersTooLarge, InferryError, InvalidInput, TooLarge, UnsupportedMedia
-from inferry.gateway.routes import door_of, media_door, prediction
+from inferry.gateway.routes import door_of, file_door, media_door, prediction
 from inferry.types import frames
 
 MAX_HEAD = 64 << 10
@@ -24,6 +26,9 @@ MAX_HEADERS = 256
 
 DIGITS = re.compile(rb"[0-9]{1,20}")
 EVENTS = re.compile(rb"(?:^|,)[ \t]*text/event-stream[ \t]*(?:[;,]|$)", re.IGNORECASE)
+LATER = re.compile(rb"(?:^|,)[ \t]*respond-async[ \t]*(?:[;,]|$)", re.IGNORECASE)
+CSV = re.compile(rb"text/csv[ \t]*(?:;.*)?", re.IGNORECASE)
+ID = re.compile(rb"[!-~]{1,128}")
 TIMEOUT = re.compile(rb"[0-9]{1,6}(?:\.[0-9]{1,6})?")
 
 
@@ -31,8 +36,8 @@ class Head:
     """What the hot path needs of a request's head."""
 
     __slots__ = (
-        "authorization", "chunks", "door", "endpoint", "expires", "fast", "flags", "json_size",
-        "keep_alive", "length", "ring", "timeout", "version",
+        "authorization", "chunks", "door", "endpoint", "expires", "fast", "flags", "headers", "id", "json_size",
+        "keep_alive", "later", "length", "media", "revision", "ring", "timed", "timeout", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -40,11 +45,17 @@ class Head:
         self.door = frames.DOOR_PLAIN
         self.endpoint = b""
         self.version = b""
+        self.revision = b""  # the number of the revision it wants
+        self.id = b""  # what the client calls this request
+        self.headers: list[tuple[bytes, bytes]] = []
         self.authorization = b""
+        self.media = b""  # of a body that a package's own code may read: its content type, and what is accepted
         self.length = 0
         self.json_size = 0
         self.flags = 0
         self.timeout = 0.0
+        self.later = False  # whether the client would rather have the answer later, as a job
+        self.timed = False  # whether the client wants to know how long it took
         self.keep_alive = True
         self.chunks = True  # whether the client reads a chunked answer: not one of HTTP/1.0
         self.ring: object = None  # the key ring that found the key good, and until when that holds
@@ -80,6 +91,12 @@ class Heads:
     def __init__(self, max_body: int) -> None:
         self.max_body = max_body
         self._known: dict[bytes, Head] = {}
+        self._prefix = secrets.token_hex(6).encode()
+        self._count = itertools.count()
+
+    def next_id(self) -> bytes:
+        """A name for a request whose client gives none."""
+        return b"%b-%x" % (self._prefix, next(self._count))
 
     def get(self, data: bytes) -> Head:
         """The Head of `data`, which ends with the blank line. Raises BadHead."""
@@ -114,15 +131,19 @@ class Heads:
         head = Head()
         head.door = door_of(url)
         media = self._read_headers(head, headers)
+        head.headers = headers
         target = prediction(url)
         if target is None or method != b"POST":
             head.fast = False
             return head
         head.door, head.endpoint, head.version = target
-        if head.door == frames.DOOR_MLFLOW:
-            door = media_door(media)
-            head.fast = head.fast and door is not None
-            head.door = door or head.door
+        if head.door == frames.DOOR_PLAIN:
+            head.door = file_door(media)
+        elif head.door == frames.DOOR_MLFLOW:
+            head.door = media_door(media)
+        if head.door in frames.POSTED:
+            head.media = frames.pack_media(media, next((value for name, value in headers if name == b"accept"), b""))
+            head.flags |= frames.FLAG_MEDIA
         return head
 
     def _read_headers(self, head: Head, headers: list[tuple[bytes, bytes]]) -> bytes:
@@ -138,11 +159,19 @@ class Heads:
                 head.flags |= self._encoding(value, head.door)
             elif name == b"inferry-timeout":
                 head.timeout = self._timeout(value, head.door)
+            elif name == b"inferry-revision":
+                head.revision = b"%d" % self._number(name, value, head.door)
+            elif name in (b"inferry-request-id", b"x-request-id"):
+                head.id = head.id or self._id(name, value, head.door)
             elif name == b"content-type":
                 media = value
-            elif name == b"accept" and head.door == frames.DOOR_PLAIN and EVENTS.search(value):
-                head.flags |= frames.FLAG_STREAM
-        head.fast = length is not None and plain
+            elif name == b"prefer":
+                head.later = head.later or LATER.search(value) is not None
+            elif name == b"inferry-timing":
+                head.timed = True
+            elif name == b"accept" and head.door == frames.DOOR_PLAIN:
+                head.flags |= self._accepted(value)
+        head.fast = length is not None and plain and not head.later
         return media
 
     def _read_framing(self, head: Head, headers: list[tuple[bytes, bytes]]) -> tuple[bytes | None, bool]:
@@ -205,6 +234,22 @@ class Heads:
                 door,
             )
         return float(value)
+
+    def _id(self, name: bytes, value: bytes, door: int) -> bytes:
+        if not ID.fullmatch(value):
+            raise BadHead(
+                InvalidInput(
+                    f"The header {name.decode()} must be 1 to 128 visible ASCII characters.", help="Send a UUID."
+                ),
+                door,
+            )
+        return value
+
+    def _accepted(self, value: bytes) -> int:
+        """The flags of what a client wants to have."""
+        if EVENTS.search(value):
+            return frames.FLAG_STREAM
+        return frames.FLAG_CSV if CSV.fullmatch(value) else 0
 
     def _encoding(self, value: bytes, door: int) -> int:
         kinds = {b"identity": 0, b"gzip": frames.FLAG_GZIP, b"deflate": frames.FLAG_DEFLATE}

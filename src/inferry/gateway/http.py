@@ -1,39 +1,37 @@
-"""HTTP connection: complete inference requests on the hot path, all else through uvicorn.
+"""HTTP connection: complete inference requests on the hot path, all else on the slow one (`slow.py`).
 
-Data flow: bytes -> Head (cached) -> `fast`: body -> core -> one write back;
-otherwise the bytes go to uvicorn's own protocol and an ASGI app, on the same connection, until
-that request is answered. One request at a time is under way on a connection; what a client
-pipelines behind it waits in the buffer, and reading pauses when that grows.
+Data flow: bytes -> Head (cached) -> `fast`: body -> core -> one write back. One request at a time is under way
+on a connection; what a client pipelines behind it waits in the buffer, and reading pauses when that grows.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
+import time
 from typing import Any
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
 
-from inferry.errors import HeadersTooLarge, InferryError, InvalidInput, RequestTimeout
+from inferry.errors import HeadersTooLarge, InferryError
 from inferry.gateway import events
+from inferry.gateway.addressed import addressed
 from inferry.gateway.bodies import BodyReader
 from inferry.gateway.head import MAX_HEAD, BadHead, Head
 from inferry.gateway.live import Body, LiveRevision, Pending
 from inferry.gateway.segments import Lease
 from inferry.gateway.services import Services, error_headers
+from inferry.gateway.slow import CONTENT, SlowPath
 from inferry.types import frames
 
 PIPELINE_LIMIT = 64 << 10
-LINGER_S = 2.0
 
-UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 
-CONTENT = {
-    frames.CONTENT_JSON: b"content-type: application/json\r\n",
-    frames.CONTENT_BINARY: b"content-type: application/octet-stream\r\n",
-}
+def timing(pending: Pending, reply: frames.Reply) -> bytes:
+    """How long a request took here, and how much of that in the model, in milliseconds."""
+    total = time.monotonic_ns() // 1000 - pending.start
+    return b"server-timing: total;dur=%.3f, predict;dur=%.3f\r\n" % (total / 1e3, reply.predict_us / 1e3)
 
 
 def protocol_class(services: Services) -> type[asyncio.Protocol]:
@@ -45,27 +43,17 @@ def protocol_class(services: Services) -> type[asyncio.Protocol]:
     return Bound
 
 
-class GatewayProtocol(HttpToolsProtocol):
+class GatewayProtocol(SlowPath):
     """One client connection."""
-
-    shared: Services
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)
         self.active = True
-        self._buffer = bytearray()
-        self._head: Head | None = None
-        self._door = frames.DOOR_PLAIN
         self._pending: Pending | None = None
         self._busy = False
-        self._slow = False
-        self._slow_message = False
         self._events: events.Writer | None = None
         self._paused = False
-        self._draining = False
-        self._lingering = False
         self._unread = 0
-        self._timer: asyncio.TimerHandle | None = None
 
     # reading
 
@@ -135,6 +123,13 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _submit(self, head: Head, body: Body) -> None:
         self._busy = True
+        if head.door in frames.OPENAI:
+            try:
+                self.shared.core.admit(head)
+                head = addressed(head, body)
+            except InferryError as error:
+                self.refuse(head, error)
+                return
         self._pending = self.shared.core.submit(self, head, body)
 
     def _keep(self, rest: bytes | bytearray) -> None:
@@ -159,12 +154,6 @@ class GatewayProtocol(HttpToolsProtocol):
             self._buffer = bytearray()
             self._switch(BodyReader(self, room, rest))
 
-    def _switch(self, protocol: asyncio.BaseProtocol) -> None:
-        """Let another object take what this connection receives from now on."""
-        self.transport.set_protocol(protocol)
-        self.transport.pause_reading()  # the loop looks at what it reads for only when it begins to read
-        self.transport.resume_reading()
-
     def body_received(self, room: bytearray | Lease) -> None:
         """A large body is complete."""
         head = self._head
@@ -174,25 +163,26 @@ class GatewayProtocol(HttpToolsProtocol):
         self._head = None
         self._submit(head, room)
 
-    def _hand_over(self, data: bytes | bytearray, end: int) -> None:
-        """Let uvicorn handle this request; an offer to upgrade is hidden from its parser, which would stop at it."""
-        self._slow = True
-        rest = UPGRADE.sub(b"\r\nx-upgrade:", bytes(data[:end])) + bytes(data[end:])
-        self._buffer = bytearray()
-        super().data_received(rest)
-
     # answers (core.Asker)
 
-    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
+    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> bytes | None:
         """Write a replica's reply."""
         if head.flags & frames.FLAG_STREAM and (self._events is not None or reply.status == 200):
-            self._send_event(head, revision, events.last(reply))
+            self._send_event(head, revision, events.last(reply, head.door))
             self._end_events(head.keep_alive)
-            return
-        extra = revision.headers
+            return None
+        name = head.id or self.shared.heads.next_id()
+        extra = b"%binferry-request-id: %b\r\n" % (revision.headers, name)
         if reply.json_size:
             extra += b"inference-header-content-length: %d\r\n" % reply.json_size
-        self._write(head, reply.status, CONTENT[reply.content], extra, reply.body)
+        if head.timed and self._pending is not None:
+            extra += timing(self._pending, reply)
+        if reply.content == frames.CONTENT_NAMED:
+            media, body = frames.named(reply.body)
+            self._write(head, reply.status, b"content-type: %b\r\n" % media, extra, body)
+        else:
+            self._write(head, reply.status, CONTENT[reply.content], extra, reply.body)
+        return name
 
     def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
         """Write one part of an answer, unless the client reads too slowly."""
@@ -208,12 +198,20 @@ class GatewayProtocol(HttpToolsProtocol):
             self._break_events(head, error, keep=head.keep_alive)
             return
         body = self.shared.forms[head.door](error)
-        self._write(head, error.status, CONTENT[frames.CONTENT_JSON], error_headers(error), body)
+        extra = error_headers(error)
+        if head.id:
+            extra += b"inferry-request-id: %b\r\n" % head.id
+        self._write(head, error.status, CONTENT[frames.CONTENT_JSON], extra, body)
 
     def _send_event(self, head: Head, revision: LiveRevision, event: bytes) -> None:
         """Write an event; before the first, the head of the answer."""
         if self._events is None:
-            lines = STATUS_LINE[200] + self.shared.date(self.server_state.default_headers) + revision.headers
+            lines = b"%b%b%binferry-request-id: %b\r\n" % (
+                STATUS_LINE[200],
+                self.shared.date(self.server_state.default_headers),
+                revision.headers,
+                head.id or self.shared.heads.next_id(),
+            )
             self._events = events.Writer(self.transport, head, lines)
         if not self.transport.is_closing():
             self._events.send(event)
@@ -222,7 +220,7 @@ class GatewayProtocol(HttpToolsProtocol):
         """An answer that began goes no further."""
         assert self._events is not None
         if not self.transport.is_closing():
-            self._events.send(events.failure(self.shared.forms[head.door](error)))
+            self._events.send(events.failure(self.shared.forms[head.door](error), head.door))
         self._end_events(keep)
 
     def _end_events(self, keep: bool) -> None:
@@ -285,66 +283,6 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._buffer and not (self._busy or self._slow or self.flow.write_paused or self.transport.is_closing()):
             self._advance(self._buffer)
 
-    def _reject(self, error: InferryError, door: int = frames.DOOR_PLAIN) -> None:
-        """Answer a request that cannot be read on, and hang up.
-
-        What the client still sends is thrown away for a moment: closing at once would reset the
-        connection, and the client might never see why.
-        """
-        self._disarm()
-        if self.transport.is_closing() or self._lingering:
-            return
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-            if self.cycle.response_started:
-                self.transport.close()
-                return
-        body = self.shared.forms[door](error)
-        self.transport.write(
-            STATUS_LINE[error.status]
-            + self.shared.date(self.server_state.default_headers)
-            + CONTENT[frames.CONTENT_JSON]
-            + error_headers(error)
-            + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-            + body
-        )
-        self._lingering = True
-        self._buffer = bytearray()
-        if self.transport.get_protocol() is not self:
-            self._switch(self)
-        self.flow.resume_reading()
-        self.transport.write_eof()
-        self._timer = self.loop.call_later(LINGER_S, self.transport.close)
-
-    # time limits
-
-    def _arm(self, seconds: float) -> None:
-        if self._timer is None:
-            self._timer = self.loop.call_later(seconds, self._too_slow)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _too_slow(self) -> None:
-        self._timer = None
-        if self._slow:
-            if not self._slow_message:
-                return
-            cycle = self.cycle
-            if self.pipeline or (cycle is not None and not cycle.more_body and not cycle.response_complete):
-                self._arm(self.shared.body_timeout_s)  # what was asked before is answered first
-                return
-            if cycle is not None and cycle.more_body and cycle.response_complete:
-                self.transport.close()  # answered already, from the head alone
-                return
-        door = self._door if self._slow or self._head is not None else frames.DOOR_PLAIN
-        self._reject(
-            RequestTimeout("The request did not arrive in time.", help="Send it faster, or in smaller parts."), door
-        )
-
     def sweep(self) -> None:
         """Called now and then: hang up when nothing happened since the last call, or nothing was read."""
         unread = self.transport.get_write_buffer_size()
@@ -354,44 +292,6 @@ class GatewayProtocol(HttpToolsProtocol):
             self.transport.close()
         self._unread = unread
         self.active = False
-
-    # uvicorn's side of the connection
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our sentence, not uvicorn's
-        """The slow path met bytes that are no HTTP."""
-        error = InvalidInput("The request is not valid HTTP.", help="Check the request line, headers and chunks.")
-        self._reject(error, self._door)
-
-    def on_message_begin(self) -> None:
-        """A request begins on the slow path."""
-        self._slow = self._slow_message = True
-        self._arm(self.shared.body_timeout_s)
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        """Refuse a pipelined offer to upgrade, which `_hand_over` could not hide: its body would be lost."""
-        if self.parser.should_upgrade():
-            raise ValueError("upgrade")
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """A request on the slow path is all here."""
-        super().on_message_complete()
-        self._slow_message = False
-        self._disarm()
-        self._maybe_take_back()
-
-    def on_response_complete(self) -> None:
-        """A request on the slow path is answered."""
-        super().on_response_complete()
-        self._unset_keepalive_if_required()  # `sweep` does that, for both paths
-        if self._draining and not self.pipeline:
-            self.transport.close()
-        self._maybe_take_back()
-
-    def _maybe_take_back(self) -> None:
-        if self._slow and not self._slow_message and not self.pipeline and self.cycle.response_complete:
-            self._slow = False
 
     def shutdown(self) -> None:
         """The server drains: close when idle, else after the answer under way."""

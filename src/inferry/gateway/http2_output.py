@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from abc import ABC, abstractmethod
 from collections import deque
 
 from inferry.gateway.http2_frames import (
@@ -50,7 +51,7 @@ class Answer:
         self.back = struct.Struct(f">IBI{len(tail)}s")
 
 
-class Stream:
+class Stream(ABC):
     """One exchange. Subclasses say what the client's bytes mean and answer through `connection`.
 
     `open`: the client may still send. `budget`: how much, before it is allowed more. `window`:
@@ -72,11 +73,11 @@ class Stream:
         self.window = connection.peer_window
         self.budget = budget
 
+    @abstractmethod
     def received(self, data: bytes, last: int) -> None:
         """The next bytes of the client; `last`: there will be no more."""
-        raise NotImplementedError
 
-    def aborted(self) -> None:
+    def aborted(self) -> None:  # noqa: B027 - a hook
         """The client has reset the stream, or is gone. Nothing can be sent any more."""
 
     def takes(self) -> bool:
@@ -87,17 +88,17 @@ class Stream:
         """Whether the client is late when nothing comes."""
         return True
 
-    def overdue(self) -> None:
+    def overdue(self) -> None:  # noqa: B027 - a hook
         """What the client owes did not come in time."""
 
-    def drained(self) -> None:
+    def drained(self) -> None:  # noqa: B027 - a hook
         """The outbox is empty again."""
 
-    def leave(self) -> None:
+    def leave(self) -> None:  # noqa: B027 - a hook
         """The server stops: a stream that would go on for long should end."""
 
 
-class Sender:
+class Sender(ABC):
     """What is sent on one connection, and the streams it belongs to."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -198,9 +199,9 @@ class Sender:
         self._forgiven.append(stream.id)
         self.control(reset(stream.id, code))
 
+    @abstractmethod
     def grant(self, stream: Stream) -> None:
         """Allow the client to send more on a stream that takes it again."""
-        raise NotImplementedError
 
     def control(self, frame: bytes) -> None:
         """A frame that no window holds up."""

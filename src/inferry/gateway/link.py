@@ -28,7 +28,7 @@ from inferry.types import frames
 log = logging.getLogger(__name__)
 
 PROTO_DOORS = (frames.DOOR_GRPC, frames.DOOR_TFS)
-PROTO, TEXTS = (frames.CONTENT_PROTO,), (frames.CONTENT_JSON, frames.CONTENT_BINARY)
+PROTO, TEXTS = (frames.CONTENT_PROTO,), (*frames.MEDIA_TYPES, frames.CONTENT_NAMED)
 CONTENTS = (frames.CONTENT_END, *TEXTS, *PROTO)
 LEARN = 0.05  # how much one answer moves the estimate of the time a request takes
 
@@ -140,9 +140,9 @@ class Link:
         if lease is not None:
             body = self._lend(number, lease) + body
             flags |= frames.FLAG_SEGMENT | (frames.FLAG_NEW if lease.segment.descriptor >= 0 else 0)
-        size = frames.REQUEST.size - 4 + len(target) + len(body)
+        size = frames.REQUEST.size - 4 + len(target) + len(head.media) + len(body)
         front = frames.REQUEST.pack(size, number, frames.INFER, head.door, flags, head.json_size, pending.deadline)
-        self._write(b"".join((front, target, body)), now=idle)
+        self._write(b"".join((front, target, head.media, body)), now=idle)
 
     def _lend(self, number: int, lease: Lease) -> bytes:
         self._lent[number] = lease
@@ -353,6 +353,8 @@ def check(reply: frames.Reply, head: Head | None) -> None:
         raise frames.FrameError(f"reply with status {reply.status}")
     if reply.content not in CONTENTS:
         raise frames.FrameError(f"reply with content {reply.content}")
+    if reply.content == frames.CONTENT_NAMED:
+        frames.named(reply.body)
     if head is None or reply.status != 200:
         return
     ends = reply.content == frames.CONTENT_END and reply.kind == frames.RESULT and head.flags & frames.FLAG_STREAM

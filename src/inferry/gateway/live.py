@@ -6,19 +6,21 @@ over -> the Asker's answer.
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from inferry.errors import InferryError
 from inferry.gateway.head import Head
 from inferry.gateway.segments import Lease
+from inferry.gateway.series import DoorSeries
 from inferry.policy import route
-from inferry.telemetry.metrics import Series
 from inferry.types import frames
 from inferry.types.routing import EndpointRoute, RevisionRoute
 
 if TYPE_CHECKING:
     from inferry.gateway.link import Link
+    from inferry.gateway.mirror import Pair
 
 Body = bytes | bytearray | Lease
 """A request's body: bytes, or where it lies in a replica's shared memory."""
@@ -27,8 +29,9 @@ Body = bytes | bytearray | Lease
 class Asker(Protocol):
     """Who waits for an answer: an HTTP connection, or the ASGI app."""
 
-    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
-        """Deliver a replica's reply."""
+    def answer(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> bytes | None:
+        """Deliver a replica's reply. Returns the name by which the client knows its request (empty when it was told
+        none), None for an answer that is not to be kept."""
         ...
 
     def part(self, head: Head, revision: LiveRevision, reply: frames.Reply) -> None:
@@ -44,7 +47,7 @@ class Pending:
     """One request under way. Times are CLOCK_MONOTONIC microseconds."""
 
     __slots__ = (
-        "asker", "body", "deadline", "endpoint", "head", "id", "link",
+        "asker", "body", "copy", "deadline", "endpoint", "head", "heard", "id", "link",
         "moves", "revision", "size", "start", "streaming",
     )  # fmt: skip
 
@@ -59,42 +62,76 @@ class Pending:
         self.id = 0
         self.moves = 0
         self.streaming = False
+        self.heard = False  # whether a part of its answer came
         self.link: Link | None = None
         self.revision: LiveRevision | None = None
+        self.copy: Pair | None = None  # the same request at a shadow revision
 
 
 class LiveRevision:
     """A revision with its links, its constant response headers and its metrics.
 
-    `answer_size`: bytes of its largest answer of late that came over the socket although it was large.
+    `answer_size`: bytes of its largest answer of late that came over the socket although it was large. `missed`:
+    copies of requests since the last report that found no replica. `cold_ms`: for how long a request waited for this
+    to start.
     """
 
-    def __init__(self, endpoint: bytes, plan: RevisionRoute, links: list[Link], series: dict[int, Series]) -> None:
+    def __init__(self, endpoint: bytes, plan: RevisionRoute, links: list[Link], series: DoorSeries) -> None:
         self.plan = plan
         self.links = links
         self.series = series
         self.answer_size = 0
+        self.missed = 0
+        self.cold_ms = 0
         self.timeout_us = int(plan.timeout_s * 1e6)
         self.version = str(plan.version).encode()
         self.target = bytes((len(endpoint), len(self.version))) + endpoint + self.version
         self.headers = b"inferry-version: %d\r\ninferry-revision: %d\r\n" % (plan.version, plan.number)
 
+    def after(self, waited_us: int) -> LiveRevision:
+        """The same for a request that waited so long for it to start, which is told with the answer."""
+        told = copy.copy(self)
+        told.cold_ms = max(1, round(waited_us / 1000))
+        told.headers = b"%bx-inferry-cold-start: %d\r\n" % (self.headers, told.cold_ms)
+        return told
+
 
 class LiveEndpoint:
-    """An endpoint with its live revisions and the requests held until a replica is there."""
+    """An endpoint with its live revisions and the requests held until a replica is there.
 
-    def __init__(self, plan: EndpointRoute, revisions: list[LiveRevision], held: deque[Pending]) -> None:
+    `sole`: the only revision, when a request has no choice. `key_header`, `key_field`: where a request's key is.
+    """
+
+    def __init__(self, plan: EndpointRoute, revisions: list[LiveRevision], held: deque[Pending] | None = None) -> None:
         self.plan = plan
         self.name = plan.name.encode()
         self.revisions = revisions
-        self.weights = [revision.plan.weight for revision in revisions]
-        self.held = held
+        self.held: deque[Pending] = deque() if held is None else held
         self.by_version = {revision.version: revision for revision in revisions}
+        self.by_number = {revision.plan.number: revision for revision in revisions}
+        split = plan.split
+        self.owners = route.Owners(split.places) if split.places else None
+        self.pins = {key.encode(): number for key, number in split.pins.items() if number in self.by_number}
+        place, _, name = split.key.partition(":")
+        self.key_header = name.lower().encode() if place == "header" else b""
+        self.key_field = name if place == "body" else ""
+        self.shadow = self.by_number.get(split.mirror.revision) if split.mirror is not None else None
+        self.default = max(revisions, key=lambda revision: revision.plan.weight) if revisions else None
+        alone = sum(revision.plan.weight > 0 for revision in revisions) == 1
+        self.sole = self.default if alone and not self.pins else None
 
-    def choose(self, version: bytes, place: int) -> LiveRevision | None:
-        """The revision for a request: the version asked for, or the owner of `place`."""
-        if version:
-            return self.by_version.get(version)
-        if len(self.revisions) == 1:
-            return self.revisions[0]
-        return self.revisions[route.choose_revision(self.weights, place)]
+    def named(self, version: bytes, number: bytes) -> LiveRevision | None:
+        """The revision of a version or of a revision's own number, None when it does not run."""
+        if number:
+            found = self.by_number.get(int(number)) if number.isdigit() else None
+            return found if found is None or not version or found.version == version else None
+        return self.by_version.get(version)
+
+    def owner(self, key: bytes) -> LiveRevision | None:
+        """The revision that answers a key."""
+        pinned = self.pins.get(key)
+        if pinned is not None:
+            return self.by_number[pinned]
+        if self.owners is None:
+            return self.default
+        return self.by_number.get(self.owners.of(route.bucket(self.name, key)))

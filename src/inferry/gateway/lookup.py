@@ -11,6 +11,7 @@ from typing import Any
 
 from inferry.errors import Forbidden, NotFound
 from inferry.gateway.core import Core
+from inferry.gateway.head import Head
 from inferry.gateway.live import LiveEndpoint, LiveRevision
 from inferry.gateway.refusals import no_endpoint, no_version
 from inferry.gateway.series import labels_of
@@ -28,9 +29,11 @@ def find(core: Core, key: Key, name: str, version: str) -> tuple[LiveEndpoint, L
     endpoint = core.endpoints.get(name.encode("utf-8", "replace"))
     if endpoint is None:
         raise no_endpoint(name.encode("utf-8", "replace"))
-    revision = endpoint.choose(version.encode("utf-8", "replace"), 0)
+    revision = endpoint.by_version.get(version.encode("utf-8", "replace")) if version else endpoint.default
     if revision is None:
-        raise no_version(endpoint, version.encode("utf-8", "replace"))
+        head = Head()
+        head.version = version.encode("utf-8", "replace")
+        raise no_version(endpoint, head)
     return endpoint, revision
 
 
@@ -40,7 +43,9 @@ def visible(core: Core, key: Key) -> list[LiveEndpoint]:
 
 
 def is_ready(revision: LiveRevision) -> bool:
-    """Whether a replica of it can answer now."""
+    """Whether it can answer: a replica is there, or the next request starts one."""
+    if not revision.links:
+        return revision.plan.sleeps
     return any(link.ready and not link.suspect for link in revision.links)
 
 
@@ -66,7 +71,7 @@ def index(core: Core, key: Key) -> list[dict[str, str]]:
         {
             "name": endpoint.plan.name,
             "version": str(revision.plan.version),
-            "state": "READY" if any(link.ready for link in revision.links) else "UNAVAILABLE",
+            "state": "READY" if is_ready(revision) else "UNAVAILABLE",
             "reason": "",
         }
         for endpoint in visible(core, key)

@@ -27,6 +27,12 @@ PREDICTIONS = tuple(
         (TFS + rb"classify", frames.DOOR_CLASSIFY),
         (TFS + rb"regress", frames.DOOR_REGRESS),
         (MLFLOW, frames.DOOR_MLFLOW),
+        (rb"/predictions/" + NAME + rb"(?:/(?P<version>[^/?]+))?", frames.DOOR_PREDICTIONS),
+        (rb"/endpoints/" + NAME + rb"/score", frames.DOOR_SCORE),
+        (rb"/endpoints/" + NAME, frames.DOOR_HANDLER),
+        (rb"/v1/chat/completions", frames.DOOR_CHAT),
+        (rb"/v1/completions", frames.DOOR_COMPLETIONS),
+        (rb"/v1/embeddings", frames.DOOR_EMBEDDINGS),
     )
 )
 
@@ -34,9 +40,13 @@ FAMILIES = tuple(
     (re.compile(path), door)
     for path, door in (
         (rb"/v2", frames.DOOR_OIP),
+        (rb"/v1/(?:chat/completions|completions|embeddings)(?:[/?]|$)", frames.DOOR_CHAT),
         (rb"/v1(?:[/?]|$)", frames.DOOR_PREDICT),
         (rb"(?:/endpoints/[^/?]*)?/(?:invocations|ping)(?:\?|$)", frames.DOOR_MLFLOW),
         (rb"/(?:version|health)(?:\?|$)", frames.DOOR_MLFLOW),
+        (rb"/predictions/", frames.DOOR_PREDICTIONS),
+        (rb"/endpoints/[^/?]+/score(?:\?|$)", frames.DOOR_SCORE),
+        (rb"/endpoints/[^/?]+(?:\?|$)", frames.DOOR_HANDLER),
     )
 )
 
@@ -46,9 +56,20 @@ MEDIA = {
     b"text/csv": frames.DOOR_MLFLOW_CSV,
 }
 
+FILES = {
+    b"multipart/form-data": frames.DOOR_FORM,
+    b"text/csv": frames.DOOR_CSV,
+    b"application/octet-stream": frames.DOOR_FILE,
+    b"application/vnd.apache.parquet": frames.DOOR_FILE,
+    b"application/vnd.apache.arrow.stream": frames.DOOR_FILE,
+    b"application/vnd.apache.arrow.file": frames.DOOR_FILE,
+}
+"""The doors of bodies that are no JSON, at `/predict`."""
+
 
 class Target(NamedTuple):
-    """What a prediction's target names; an empty endpoint is the only one there is, an empty version the default."""
+    """What a prediction's target names; an empty endpoint is the only one there is (or, at OpenAI's doors,
+    named by the body), an empty version the default."""
 
     door: int
     endpoint: bytes
@@ -64,7 +85,7 @@ def prediction(url: bytes) -> Target | None:
             version = unquote_to_bytes(named.get("version") or b"")[:16]
             if version == b"0" and door != frames.DOOR_OIP:
                 version = b""  # TensorFlow Serving's clients mean the default by it
-            return Target(door, unquote_to_bytes(named["name"] or b"")[:64], version)
+            return Target(door, unquote_to_bytes(named.get("name") or b"")[:64], version)
     return None
 
 
@@ -76,9 +97,17 @@ def door_of(url: bytes) -> int:
     return frames.DOOR_PLAIN
 
 
-def media_door(content_type: bytes) -> int | None:
-    """The door for a body of this type under `invocations`, None when it is not read there."""
+def file_door(content_type: bytes) -> int:
+    """The door for a body of this type at `/predict`: plain JSON, as long as the type does not say otherwise."""
+    media = content_type.partition(b";")[0].strip().lower()
+    if media.startswith((b"image/", b"audio/")):
+        return frames.DOOR_FILE
+    return FILES.get(media, frames.DOOR_PLAIN)
+
+
+def media_door(content_type: bytes) -> int:
+    """The door for a body of this type under `invocations`; what MLflow does not read is for a package's own code."""
     media, *parameters = (part.strip() for part in content_type.lower().split(b";"))
     if any(parameter not in (b"charset=utf-8", b"") for parameter in parameters):
-        return None
-    return MEDIA.get(media)
+        return frames.DOOR_INVOKE
+    return MEDIA.get(media, frames.DOOR_INVOKE)

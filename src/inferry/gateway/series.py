@@ -16,6 +16,16 @@ DOOR_NAMES = {
     frames.DOOR_MLFLOW: "mlflow",
     frames.DOOR_MLFLOW_CSV: "mlflow-csv",
     frames.DOOR_TFS: "tfs-grpc",
+    frames.DOOR_FILE: "file",
+    frames.DOOR_FORM: "form",
+    frames.DOOR_CSV: "csv",
+    frames.DOOR_PREDICTIONS: "torchserve",
+    frames.DOOR_SCORE: "azureml",
+    frames.DOOR_HANDLER: "huggingface",
+    frames.DOOR_INVOKE: "sagemaker",
+    frames.DOOR_CHAT: "openai-chat",
+    frames.DOOR_COMPLETIONS: "openai-completions",
+    frames.DOOR_EMBEDDINGS: "openai-embeddings",
 }
 
 
@@ -29,13 +39,14 @@ def labels_of(endpoint: EndpointRoute, plan: RevisionRoute) -> Labels:
 
 
 class DoorSeries(dict[int, Series]):
-    """A revision's metrics by door, made when a door is first used."""
+    """A revision's metrics by door: those that were used before, others when their door is first used."""
 
     def __init__(self, metrics: Metrics, labels: Labels) -> None:
-        super().__init__()
+        known = {door: metrics.series.get((*labels, ("door", name))) for door, name in DOOR_NAMES.items()}
+        super().__init__({door: series for door, series in known.items() if series is not None})
+        self.labels = labels
         self._metrics = metrics
-        self._labels = labels
 
     def __missing__(self, door: int) -> Series:
-        made = self[door] = self._metrics.get((*self._labels, ("door", DOOR_NAMES[door])))
+        made = self[door] = self._metrics.get((*self.labels, ("door", DOOR_NAMES[door])))
         return made

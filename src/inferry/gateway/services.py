@@ -48,8 +48,9 @@ class Services:
 
 def error_headers(error: InferryError) -> bytes:
     """Headers that go with an error."""
+    code = b"inferry-error: %b\r\n" % error.code.encode()
     if error.status == 401:
-        return b"www-authenticate: Bearer\r\n"
+        return code + b"www-authenticate: Bearer\r\n"
     if error.retry_after is not None:
-        return b"retry-after: %d\r\n" % max(1, round(error.retry_after))
-    return b""
+        return code + b"retry-after: %d\r\n" % max(1, round(error.retry_after))
+    return code

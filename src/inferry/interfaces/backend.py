@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
+from inferry.types.conversion import CheckTask, Converted, ConvertTask
 from inferry.types.frames import Reply
 from inferry.types.replicas import InspectTask, ReplicaSpec, ReplicaStatus
 from inferry.types.signature import Inspection
@@ -35,9 +36,17 @@ class Replica(Protocol):
         """End it at once."""
         ...
 
+    def memory_mb(self) -> float | None:
+        """How much memory it holds now, None when that cannot be told."""
+        ...
+
 
 class Backend(Protocol):
     """Starts replicas and inspections."""
+
+    async def prepare(self, environment: str, runtime: str) -> None:
+        """Have ready what makes the start of a copy quick. Raises EnvironmentFailed."""
+        ...
 
     async def start(self, spec: ReplicaSpec) -> Replica:
         """Start a copy and wait until its model is loaded. Raises InvalidModel with the reason when it dies."""
@@ -49,6 +58,10 @@ class Backend(Protocol):
 
     async def inspect(self, task: InspectTask, environment: str) -> Inspection:
         """Load and describe a model in the sandbox. Raises InvalidModel with the reason."""
+        ...
+
+    async def convert(self, task: ConvertTask | CheckTask, environment: str) -> Converted:
+        """Do one half of a conversion in the sandbox. Raises InvalidModel with the reason."""
         ...
 
     async def close(self) -> None:

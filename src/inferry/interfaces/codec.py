@@ -16,7 +16,8 @@ from inferry.types.frames import Request
 @dataclass(slots=True)
 class Call:
     """A decoded request: `inputs` as the runtime takes them and `rows` along the first dimension
-    (0: not countable). The rest is for the codec that will encode the answer."""
+    (0: not countable); `read`: tokens, once a model that tells them has answered. The rest is
+    for the codec that will encode the answer."""
 
     inputs: Any
     rows: int
@@ -26,6 +27,7 @@ class Call:
     wanted: tuple[tuple[str, bool], ...] = ()
     binary: bool = False
     options: dict[str, Any] = field(default_factory=dict)
+    read: int = 0
 
 
 @dataclass(slots=True)
@@ -38,7 +40,10 @@ class Encoded:
 
 
 class Codec(Protocol):
-    """One door's reading and writing, for one model."""
+    """One door's reading and writing, for one model.
+
+    One whose refusals are no JSON has `refuses_in`, a frames.CONTENT_*.
+    """
 
     def decode(self, request: Request) -> Call:
         """Check and decode a body. Raises InvalidInput with a sentence naming the input at fault."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from inferry.types.registry import Commit, Endpoint, Key, Model, Revision, RevisionConfig, Version
+from inferry.types.webhooks import Event
 
 
 class MetadataStore(Protocol):
@@ -12,17 +14,21 @@ class MetadataStore(Protocol):
 
     def commit_deploy(self, commit: Commit, now: float) -> tuple[Version, Revision, bool]:
         """In one transaction: make (or find, by `source`) the version, make the revision that
-        `replaces` the endpoint's current one, give it all traffic. The bool: a new version was made."""
+        `replaces` the endpoint's current one, give it its share of traffic. The bool: a new version was made."""
         ...
 
     def commit_revision(
-        self, endpoint: str, version: int, config: RevisionConfig, now: float, created_by: str
+        self, endpoint: str, instead: int, config: RevisionConfig, now: float, created_by: str
     ) -> Revision:
-        """A new revision of an existing version with another config, given all traffic."""
+        """A new revision of the version of revision `instead` with another config, in its place: its share, its
+        keys and all else that it was."""
         ...
 
-    def set_traffic(self, endpoint: str, traffic: dict[int, int], now: float) -> Endpoint:
-        """Point the endpoint at existing revisions; percents sum to 100."""
+    def change_traffic(
+        self, endpoint: str, change: Callable[[Endpoint], Endpoint], now: float, *told: Event
+    ) -> Endpoint:
+        """Read the endpoint, share its requests out as `change` says, and keep that: one transaction. NotFound
+        when a revision that should run does not exist. `told`: what webhooks are told of it."""
         ...
 
     def find_version(self, model: str, source: str) -> Version | None:
@@ -53,7 +59,7 @@ class MetadataStore(Protocol):
         """All revisions of an endpoint, oldest first."""
         ...
 
-    def delete_endpoint(self, name: str) -> None:
+    def delete_endpoint(self, name: str, *told: Event) -> None:
         """Remove an endpoint and its revisions; model and versions stay."""
         ...
 

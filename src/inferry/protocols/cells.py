@@ -210,6 +210,24 @@ def decode_b64(value: Any) -> str | bytes | None:
         return None
 
 
+def is_file(value: Any, spec: TensorSpec | None) -> bool:
+    """Whether a value is an encoded file for an input that takes files: {"b64": "..."}, or bytes of a form."""
+    if spec is None or not spec.takes_files:
+        return False
+    return type(value) is bytes or (type(value) is dict and value.keys() == {"b64"})
+
+
+def read_files(values: list[Any], where: Where) -> Array:
+    """Encoded files, one a row. Raises InvalidInput for one that is no file, or not in base64."""
+    found: list[Any] = []
+    for index, value in enumerate(values):
+        file = value if type(value) is bytes else decode_b64(value)
+        if file is None:
+            raise InvalidInput(f"{where(index)}: expected a file in base64.", help='Send {"b64": "..."} for each row.')
+        found.append(file)
+    return objects(found)
+
+
 def check_known(array: Array, spec: TensorSpec, where: Where) -> None:
     """Refuse a category that the model never saw, where it says that it takes no others."""
     known = set(spec.categories)

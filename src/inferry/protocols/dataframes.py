@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from inferry.errors import InvalidInput
-from inferry.protocols.cells import decode_b64
+from inferry.protocols.cells import decode_b64, is_file
 from inferry.protocols.rows import Read, Rows
 from inferry.types.signature import Signature
 
@@ -83,7 +83,8 @@ class Frames:
         return self._rows.by_column(value)
 
     def _is_named(self, value: Any) -> bool:
-        return type(value) is dict and not (self._lone and decode_b64(value) is not None)
+        lone = self._lone
+        return type(value) is dict and not (lone and (is_file(value, lone) or decode_b64(value) is not None))
 
     def _is_matrix(self, names: list[str]) -> bool:
         """Whether the columns are the features of a lone matrix; else all that the model takes are among them."""

@@ -39,6 +39,41 @@ def tfs_error(error: InferryError) -> bytes:
     return msgspec.json.encode({"error": f"Servable not found for request: {wanted}. {error.help}"})
 
 
+TORCHSERVE_TYPES = {404: "ModelNotFoundException", 400: "BadRequestException", 503: "ServiceUnavailableException"}
+
+
+def torchserve_error(error: InferryError) -> bytes:
+    """TorchServe's form: the status, the name of an exception and one sentence."""
+    default = "BadRequestException" if error.status < 500 else "InternalServerException"
+    kind = TORCHSERVE_TYPES.get(error.status, default)
+    return msgspec.json.encode({"code": error.status, "type": kind, "message": error.sentence()})
+
+
+def message_error(error: InferryError) -> bytes:
+    """Azure ML's form: one sentence under `message`."""
+    return msgspec.json.encode({"message": error.sentence()})
+
+
+OPENAI_TYPES = {
+    401: "invalid_request_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    429: "rate_limit_error",
+}
+
+
+def openai_error(error: InferryError) -> bytes:
+    """OpenAI's form: a sentence, the kind of error, the field at fault and a code."""
+    default = "invalid_request_error" if error.status < 500 else "server_error"
+    code, param = error.code, error.param or None
+    if error.status == 401:
+        code = "invalid_api_key"
+    elif isinstance(error, NotFound) and error.endpoint:
+        code, param = "model_not_found", "model"
+    kind = OPENAI_TYPES.get(error.status, default)
+    return msgspec.json.encode({"error": {"message": error.sentence(), "type": kind, "param": param, "code": code}})
+
+
 MLFLOW_CODES = {
     400: "INVALID_PARAMETER_VALUE",
     401: "UNAUTHENTICATED",

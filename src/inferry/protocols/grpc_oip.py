@@ -238,7 +238,7 @@ def read_quick(
 
 
 def read_input(message: memoryview) -> _Input:
-    """An InferInputTensor. Raises WireError or InvalidInput."""
+    """An InferInputTensor, or an InferOutputTensor, whose fields are the same. Raises WireError or InvalidInput."""
     name = datatype = ""
     shape: list[int] = []
     contents = None

@@ -64,6 +64,7 @@ class MlflowCodec:
 
     def __init__(self, signature: Signature) -> None:
         self._open = signature.kind == "open"
+        self._whole = msgspec.json.Decoder() if signature.whole else None
         self._frames = Frames(signature)
         self._decoder = msgspec.json.Decoder(_Body)
 
@@ -73,6 +74,8 @@ class MlflowCodec:
         return Call(inputs=inputs, rows=rows)
 
     def _read(self, data: bytes | memoryview) -> Read:
+        if self._whole is not None:
+            return json_nan.parse(self._whole, data, HINT, self._frames.nan), 0
         try:
             body: _Body = json_nan.parse(self._decoder, data, HINT, self._frames.nan)
         except InvalidInput as error:

@@ -47,6 +47,10 @@ class CsvCodec(MlflowCodec):
         self._other = self._readers[lone.name] if lone else _guess
 
     def _read(self, data: bytes | memoryview) -> Read:
+        return self.read(data)
+
+    def read(self, data: bytes | memoryview) -> Read:
+        """Inputs and their rows. Raises InvalidInput."""
         header, *lines = _lines(data)
         skip = 1 if not header[0].strip() and len(header) > 1 else 0
         names = [name.strip() for name in header[skip:]]

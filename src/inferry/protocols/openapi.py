@@ -11,7 +11,13 @@ from typing import Any
 
 import msgspec
 
-from inferry.protocols.schemas import answer_schema, body_schema, infer_request_schema, infer_response_schema
+from inferry.protocols.schemas import (
+    answer_schema,
+    body_schema,
+    infer_request_schema,
+    infer_response_schema,
+    row_schema,
+)
 from inferry.types.signature import Signature
 
 JSON = dict[str, Any]
@@ -93,9 +99,25 @@ def _predict(signature: Signature, example: Any, answer: Any) -> JSON:
         "operationId": "predict",
         "summary": "Predict from plain JSON",
         "description": _forms(signature),
-        "requestBody": {"required": True, "content": {"application/json": body}},
+        "requestBody": {"required": True, "content": {"application/json": body} | _files(signature)},
         "responses": {"200": _content("One prediction a row", reply)} | _problems("Problem"),
     }
+
+
+def _files(signature: Signature) -> JSON:
+    """The other bodies that `/predict` takes: files, forms, tables."""
+    if signature.kind == "table":
+        tables = ("text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream")
+        return {media: {"schema": {}} for media in tables}
+    if not any(spec.takes_files for spec in signature.inputs):
+        return {}
+    binary: JSON = {"type": "string", "contentMediaType": "application/octet-stream"}
+    fields = {spec.name: binary if spec.takes_files else row_schema(spec) for spec in signature.inputs}
+    form: JSON = {"schema": {"type": "object", "properties": fields}}
+    if len(signature.inputs) > 1:
+        return {"multipart/form-data": form}
+    media = ("image/png", "image/jpeg") if signature.inputs[0].image else ("audio/wav",)
+    return {name: {"schema": {}} for name in media} | {"multipart/form-data": form}
 
 
 def _infer() -> JSON:

@@ -33,27 +33,31 @@ import numpy as np
 
 from inferry.errors import InferryError, InvalidInput, ModelFailed
 from inferry.interfaces.codec import Call, Encoded
-from inferry.protocols import answers, tensors
+from inferry.media.kinds import CONTENTS, HEAD, kind_of
+from inferry.protocols import answers, csv_answer, tensors
 from inferry.protocols.cells import (
     LISTS,
     check_known,
     decode_b64,
     flatten,
+    is_file,
     list_names,
     locate,
     pack,
     parse,
     read_cells,
+    read_files,
     shown,
     takes_null,
     unknown_name,
 )
 from inferry.protocols.forms import plain_error
 from inferry.protocols.tensors import Array
-from inferry.types.frames import CONTENT_JSON, Request
+from inferry.types.frames import CONTENT_CSV, CONTENT_JSON, FLAG_CSV, Request
 from inferry.types.signature import Signature, TensorSpec
 
 WRAPPERS = ("inputs", "instances")
+AS_CSV: dict[str, Any] = {"csv": True}
 
 
 class PlainCodec:
@@ -62,6 +66,7 @@ class PlainCodec:
     def __init__(self, signature: Signature) -> None:
         self._signature = signature
         self._open = signature.kind == "open"
+        self._whole = signature.whole
         self._word = "column" if signature.kind == "table" else "input"
         self._specs = signature.inputs
         self._names = frozenset(spec.name for spec in signature.inputs)
@@ -77,12 +82,17 @@ class PlainCodec:
     def decode(self, request: Request) -> Call:
         """A Call from a request body. Raises InvalidInput."""
         value = self._unwrap(parse(self._decoder, request.body, self.hint))
-        inputs, rows = (value, 0) if self._open else self.arrays(self._named(value))
+        return self.call(request, (value, 0) if self._open else self.arrays(self._named(value)))
+
+    def call(self, request: Request, read: tuple[Any, int]) -> Call:
+        """The Call of a request whose inputs and rows were read."""
+        inputs, rows = read
         return Call(
             inputs=inputs,
             rows=rows,
             name=request.name.decode(errors="replace"),
             version=request.version.decode(errors="replace"),
+            options=AS_CSV if request.flags & FLAG_CSV else {},
         )
 
     def arrays(self, named: dict[str, Any]) -> tuple[dict[str, Array], int]:
@@ -92,7 +102,7 @@ class PlainCodec:
         return inputs, tensors.count_rows(self._signature, inputs)
 
     def _unwrap(self, value: Any) -> Any:
-        if type(value) is dict and len(value) == 1:
+        if type(value) is dict and len(value) == 1 and not self._whole:
             (key,) = value
             # an input may itself be called "inputs"
             if key in WRAPPERS and (key not in self._names or type(value[key]) is dict):
@@ -102,18 +112,18 @@ class PlainCodec:
     def _named(self, value: Any) -> dict[str, Any]:
         """Nested lists, row dimension first, by input name."""
         lone = self._specs[0] if len(self._specs) == 1 else None
-        if type(value) is dict and not (lone and decode_b64(value) is not None):
+        if type(value) is dict and not _is_value(value, lone):
             return self.from_dict(value)
         if type(value) is not list:
             if lone:
-                return {lone.name: _lift(value, lone)}
+                return {lone.name: lift(value, lone)}
             raise InvalidInput(f"The body is {shown(value)}, not rows.", help=self.hint)
         if not value and self._by_row:
             raise InvalidInput("The body has no rows.", help=self.hint)
-        if value and type(value[0]) is dict and decode_b64(value[0]) is None:
+        if value and type(value[0]) is dict and not (is_file(value[0], lone) or decode_b64(value[0]) is not None):
             return self.from_records(value)
         if lone and not (len(lone.shape) == 1 and _depth(value) == 2):
-            return {lone.name: _lift(value, lone)}
+            return {lone.name: lift(value, lone)}
         return self.from_rows(value if value and type(value[0]) is list else [value])
 
     def from_dict(self, value: dict[str, Any]) -> dict[str, Any]:
@@ -130,7 +140,7 @@ class PlainCodec:
                 help="Send one value for each, or an equally long list for each.",
             )
         if single:
-            return {spec.name: _lift(value[spec.name], spec) for spec in self._specs}
+            return {spec.name: lift(value[spec.name], spec) for spec in self._specs}
         if self._signature.kind == "table":
             self._check_lengths(value)
         return value
@@ -208,6 +218,9 @@ class PlainCodec:
     def _array(self, value: Any, spec: TensorSpec) -> Array:
         """The checked array of one input."""
         shape = spec.shape
+        if type(value) is list and value and is_file(value[0], spec):
+            files = read_files(value, locate(spec, (len(value),), self._word))
+            return tensors.fit(files, "BYTES", spec, column=False)
         single = _one_a_row(spec) and type(value) is list and _depth(value) == 1
         cells, found = flatten(value, shape[:1] if single else shape, f"{self._word.capitalize()} {spec.name!r}")
         if single:
@@ -218,9 +231,14 @@ class PlainCodec:
         return tensors.fit(array, spec.datatype, spec, column=False)
 
     def encode(self, call: Call, outputs: Any) -> Encoded:
-        """The answer's body."""
+        """The answer's body: JSON, the file itself when the model answered one, or CSV when that was asked for."""
+        file = lone_file(outputs)
+        if file is not None:
+            return file
         predictions = answers.jsonable(outputs) if self._open else self._predictions(call.rows, outputs)
         version: str | int = int(call.version) if call.version.isdecimal() and len(call.version) < 19 else call.version
+        if call.options is AS_CSV:
+            return Encoded(CONTENT_CSV, 0, csv_answer.write(predictions))
         body = {"model": call.name, "version": version, "predictions": predictions}
         return Encoded(CONTENT_JSON, 0, answers.write(body))
 
@@ -239,7 +257,12 @@ class PlainCodec:
         spec = self._outputs.get(name)
         if spec is not None and spec.labels and array.ndim == 2 and array.shape[1] == len(spec.labels):
             labels = [answers.label_text(label) for label in spec.labels]
-            return [dict(zip(labels, row, strict=True)) for row in answers.values(array)]
+            rows: list[list[Any]] = answers.values(array)
+            if spec.top:
+                return [_likeliest(labels, row, spec.top) for row in rows]
+            return [dict(zip(labels, row, strict=True)) for row in rows]
+        if spec is not None and spec.json:
+            return [msgspec.Raw(str(text).encode()) for text in array.tolist()]
         if spec is not None and _one_a_row(spec) and array.ndim == 2 and array.shape[1] == 1:
             array = array[:, 0]
         listed: list[Any] = answers.values(array)
@@ -248,6 +271,25 @@ class PlainCodec:
     def refuse(self, error: InferryError) -> bytes:
         """The error in the plain form."""
         return plain_error(error)
+
+
+def lone_file(outputs: Any) -> Encoded | None:
+    """The answer of a model that answered one file and nothing else; None for any other."""
+    if type(outputs) is dict and len(outputs) == 1:
+        (outputs,) = outputs.values()
+        if not isinstance(outputs, np.ndarray) or outputs.dtype != object or outputs.size != 1:
+            return None
+        outputs = outputs.reshape(-1)[0]
+    if type(outputs) is not bytes:
+        return None
+    content = CONTENTS.get(kind_of(outputs[:HEAD]))
+    return None if content is None else Encoded(content, 0, outputs)
+
+
+def _likeliest(labels: list[str], scores: list[Any], count: int) -> dict[str, Any]:
+    """The labels with the highest scores, the highest first."""
+    order = sorted(range(len(labels)), key=lambda at: -scores[at])[:count]
+    return {labels[at]: scores[at] for at in order}
 
 
 def _depth(value: Any) -> int:
@@ -261,6 +303,11 @@ def _depth(value: Any) -> int:
     return depth
 
 
+def _is_value(value: Any, lone: TensorSpec | None) -> bool:
+    """Whether a dict is the lone input's value: bytes in base64."""
+    return lone is not None and (is_file(value, lone) or decode_b64(value) is not None)
+
+
 def _one_a_row(spec: TensorSpec) -> bool:
     """Shape [-1, 1] (or [1, 1]): a single value a row."""
     return len(spec.shape) == 2 and spec.shape[1] == 1 and tensors.by_row(spec)
@@ -268,10 +315,12 @@ def _one_a_row(spec: TensorSpec) -> bool:
 
 def _is_row(value: Any, spec: TensorSpec) -> bool:
     """Whether a value is one row of the input, not an array of rows."""
+    if type(value) is list and value and is_file(value[0], spec):
+        return False
     return _depth(value) < (1 if _one_a_row(spec) else len(spec.shape))
 
 
-def _lift(value: Any, spec: TensorSpec) -> Any:
+def lift(value: Any, spec: TensorSpec) -> Any:
     """Give a bare row its row dimension; leave everything else as it is."""
     return [value] if tensors.by_row(spec) and _is_row(value, spec) else value
 

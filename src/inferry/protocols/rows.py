@@ -16,7 +16,7 @@ from typing import Any
 
 from inferry.errors import InvalidInput
 from inferry.protocols import tensors
-from inferry.protocols.cells import decode_b64, list_names, shown
+from inferry.protocols.cells import decode_b64, is_file, list_names, shown
 from inferry.protocols.plain import PlainCodec
 from inferry.types.signature import Signature
 
@@ -43,7 +43,7 @@ class Rows:
         if not values:
             raise InvalidInput("The request has no rows.", help=self.hint)
         first, lone = values[0], self._lone
-        if type(first) is dict and not (lone and decode_b64(first) is not None):
+        if type(first) is dict and not (lone and (is_file(first, lone) or decode_b64(first) is not None)):
             return self.plain.arrays(self.plain.from_records(values))
         if lone is None or (lone.shape == (-1,) and type(first) is list):
             return self.plain.arrays(self.plain.from_rows(values))
@@ -58,7 +58,7 @@ class Rows:
         if self._open:
             return value, 0
         lone = self._lone
-        if type(value) is dict and not (lone and decode_b64(value) is not None):
+        if type(value) is dict and not (lone and (is_file(value, lone) or decode_b64(value) is not None)):
             self.plain.check_names(value, "")
             return self.plain.arrays(value)
         if lone is None:

@@ -15,6 +15,14 @@ from inferry.types.signature import DATATYPES, Signature, TensorSpec
 JSON = dict[str, Any]
 
 
+_FILE: JSON = {
+    "type": "object",
+    "properties": {"b64": {"type": "string", "contentEncoding": "base64", "description": "The file in base64"}},
+    "required": ["b64"],
+    "additionalProperties": False,
+}
+
+
 def value_schema(spec: TensorSpec) -> JSON:
     """One value of an input or output."""
     if spec.datatype == "BYTES":
@@ -49,6 +57,9 @@ def array_schema(spec: TensorSpec, shape: tuple[int, ...]) -> JSON:
 
 def row_schema(spec: TensorSpec) -> JSON:
     """What one row holds for an input: a lone value needs no list around it."""
+    if spec.takes_files:
+        tensor = msgspec.structs.replace(spec, image=None, audio=None)
+        return {"anyOf": [_FILE, row_schema(tensor)]}
     shape = spec.shape
     if not shape or shape[0] not in (-1, 1):
         return array_schema(spec, shape)
@@ -59,6 +70,9 @@ def row_schema(spec: TensorSpec) -> JSON:
 
 def column_schema(spec: TensorSpec) -> JSON:
     """All rows of an input: the array itself, or a flat list where a row is one value."""
+    if spec.takes_files:
+        files = {"type": "array", "items": _FILE, "minItems": 1}
+        return {"anyOf": [files, array_schema(spec, spec.shape)]}
     if len(spec.shape) == 2 and spec.shape[1] == 1:
         return {"anyOf": [array_schema(spec, (-1,)), array_schema(spec, spec.shape)]}
     return array_schema(spec, spec.shape)
@@ -120,9 +134,13 @@ def answer_schema(signature: Signature) -> JSON:
 def _output(spec: TensorSpec) -> JSON:
     # NaN and missing text are answered as null
     spec = msgspec.structs.replace(spec, closed=False, nullable=spec.datatype[0] in "BF" and spec.datatype != "BOOL")
+    if spec.json:
+        return {"description": "A JSON value"}
     if spec.labels:
         number: JSON = {"type": ["number", "null"]}
         names = [_label(label) for label in spec.labels]
+        if spec.top:  # only the likeliest are named
+            return {"type": "object", "additionalProperties": number, "maxProperties": spec.top}
         return {"type": "object", "properties": dict.fromkeys(names, number), "required": names}
     if spec.shape[1:] == (1,):
         return value_schema(spec)

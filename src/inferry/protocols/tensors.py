@@ -203,6 +203,8 @@ def show_shape(shape: Sequence[int]) -> str:
 def fit(array: Array, datatype: str, spec: TensorSpec, *, column: bool) -> Array:
     """The array as the model takes it, or InvalidInput. A table's `column` comes out 1-D."""
     shape, wanted = array.shape, spec.shape
+    if datatype == "BYTES" and spec.takes_files:
+        return fit_files(array, spec)
     if column:
         fits = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
     else:
@@ -225,6 +227,17 @@ def fit(array: Array, datatype: str, spec: TensorSpec, *, column: bool) -> Array
             )
         array = array.astype(DTYPES[spec.datatype])
     return array.reshape(-1) if column else array
+
+
+def fit_files(array: Array, spec: TensorSpec) -> Array:
+    """Encoded files, one a row, in place of the tensor that is made of them later."""
+    shape = array.shape
+    if any(size != 1 for size in shape[1:]) or (spec.shape[0] != -1 and shape[:1] not in ((), (spec.shape[0],))):
+        raise InvalidInput(
+            f"Input {spec.name!r} has the shape {show_shape(shape)} of files, but the model takes one for each row.",
+            help=f"Send {'[-1]' if spec.shape[0] == -1 else '[1]'} of BYTES, -1 being any size.",
+        )
+    return array.reshape(-1)
 
 
 def by_row(spec: TensorSpec) -> bool:

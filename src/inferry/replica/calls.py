@@ -1,22 +1,26 @@
 """Calls: requests on their way through the engine, and how they become one call of the model and part again.
 
 Data flow: frames.Request -> `inflate` -> decoded into an Item -> `stack` with its mates -> the model's
-outputs -> `check_rows` -> `split`: each item's own rows. An answer that comes bit by bit is a Stream.
+outputs -> `check_rows` -> `split`: each item's own rows. `predict` is all of that but the first two.
 """
 
 from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from inferry.errors import InvalidInput, ModelFailed, TooLarge
 from inferry.interfaces.codec import Call, Codec
+from inferry.interfaces.runtime import LoadedModel
 from inferry.policy import batching
 from inferry.types import frames
+
+if TYPE_CHECKING:
+    from inferry.replica.pieces import Pieces
 
 MAX_BODY = 256 << 20
 
@@ -34,9 +38,9 @@ class Peer(Protocol):
 
 
 class Item:
-    """A decoded request on its way through. `pieces` are the outputs of the rows that were run already."""
+    """A decoded request on its way through. `pieces`: what was computed of one that is run in pieces."""
 
-    __slots__ = ("arrived", "call", "codec", "done", "peer", "pieces", "request", "waiting")
+    __slots__ = ("arrived", "call", "codec", "peer", "pieces", "request", "waiting")
 
     def __init__(self, request: frames.Request, peer: Peer, codec: Codec, call: Call, shape: Any) -> None:
         self.request = request
@@ -45,31 +49,23 @@ class Item:
         self.call = call
         self.waiting = batching.Waiting(shape, max(1, call.rows), request.deadline)
         self.arrived = time.monotonic_ns()
-        self.done = 0
-        self.pieces: list[Any] = []
+        self.pieces: Pieces | None = None
 
 
-class Stream:
-    """An answer that the model gives bit by bit."""
-
-    def __init__(self, item: Item, parts: Iterator[Any], queue_us: int) -> None:
-        self.item = item
-        self.parts = parts
-        self.queue_us = queue_us
-        self.predict_us = 0
-
-    def close(self) -> None:
-        """Let the model clean up after itself."""
-        close = getattr(self.parts, "close", None)
-        if close is not None:
-            close()
+def predict(model: LoadedModel, calls: list[Call], *, batchable: bool) -> list[Any]:
+    """Each call's outputs, from one call of the model. Raises what that raises, and ModelFailed as `check_rows`."""
+    if len(calls) == 1:
+        outputs = model.predict(calls[0].inputs)
+        if batchable:
+            check_rows(outputs, calls[0].rows)
+        return [outputs]
+    outputs = model.predict(stack(calls))
+    check_rows(outputs, sum(call.rows for call in calls))
+    return split(outputs, calls)
 
 
 def stack(calls: list[Call]) -> dict[str, Any]:
     """The inputs of calls that run together."""
-    if len(calls) == 1:
-        inputs: dict[str, Any] = calls[0].inputs
-        return inputs
     return {name: np.concatenate([call.inputs[name] for call in calls]) for name in calls[0].inputs}
 
 

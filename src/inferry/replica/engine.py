@@ -1,11 +1,13 @@
 """Engine: requests in, replies out, for one loaded model.
 
-Data flow: requests that arrived together -> decode by door -> `policy.next_batch` -> stack ->
-predict -> split -> encode -> replies in the order in which they are finished. A batch that
-fails is halved until the request at fault stands alone, so one bad item never fails its mates.
-A request with very many rows is run in pieces, and an answer that is an iterator is sent in
-parts; others are served in between. Where it pays, the model computes in a thread of its own while
-the next requests are decoded and the last answers written.
+Data flow: requests that arrived together -> decode by door -> `policy.next_batch` -> predict (`calls`) -> encode
+(`replies`), in the order in which they are finished. A batch that fails is halved until the request at fault stands
+alone, so one bad item never fails its mates. Where it pays, the model computes in a thread of its own (`worker`)
+while the next requests are decoded and the last answers written.
+
+Three kinds of requests take another way, so that no other waits for them: one with very many rows is run in
+`pieces`, an answer that is an iterator goes out part by part (`streams`), and a model with `slots` answers
+several beside each other (`turns`).
 """
 
 from __future__ import annotations
@@ -13,29 +15,31 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
-from inferry.errors import DeadlineExceeded, InferryError, InternalError, ModelFailed
-from inferry.interfaces.codec import Call, Codec, Encoded
+from inferry.errors import DeadlineExceeded, InferryError, InternalError
+from inferry.interfaces.codec import Call, Codec
 from inferry.interfaces.runtime import LoadedModel
 from inferry.policy import batching
-from inferry.replica.calls import Item, Peer, Stream, check_rows, inflate, split, stack
+from inferry.replica import replies, streams
+from inferry.replica.calls import Item, Peer, inflate, predict
+from inferry.replica.pieces import Pieces
+from inferry.replica.turns import Turns
 from inferry.replica.worker import Workers
 from inferry.types import frames
 from inferry.types.signature import Signature
 
-MAX_ANSWER = frames.MAX_FRAME - frames.REPLY.size
-MAX_PARTS = 10_000
+LONE = 8  # requests one after the other before the engine takes it for a habit
+PATIENCE_NS = 1e6
 
 
 class Engine:
     """One model with its codecs.
 
     `curve`: what a call of the model takes by its rows, as far as known. `workers`: how many calls may
-    compute at the same time beside the engine's own thread (0: the model belongs to that one).
+    compute at the same time beside the engine's own thread (0: the model belongs to that one). `lone`: how
+    many requests in a row had no other beside them; whoever sees one come meanwhile sets it to 0.
     """
 
     def __init__(
@@ -50,19 +54,27 @@ class Engine:
         self.times = batching.expected_us(curve, self.max_rows) if curve else []
         self.slowness = 1.0
         self.queue: list[Item] = []
-        self.streams: list[Stream] = []
+        self.streams: list[streams.Stream] = []
         self.served = 0
+        self.lone = 0
         self.workers = Workers(self._predict, workers) if workers else None
+        slots = getattr(model, "slots", 0)
+        self.turns = Turns(model.respond, slots, self._in_time) if slots else None  # type: ignore[attr-defined]
 
     @property
     def busy(self) -> bool:
         """Whether anything is under way."""
-        return bool(self.queue or self.streams or self.computing)
+        return bool(self.queue or self.streams or self.computing or (self.turns and self.turns.waiting))
 
     @property
     def computing(self) -> int:
         """How many calls of the model are under way in threads."""
-        return self.workers.started if self.workers else 0
+        return (self.workers.started if self.workers else 0) + (self.turns.running if self.turns else 0)
+
+    @property
+    def patience_ns(self) -> float:
+        """How long looking for the next lone request instead of sleeping costs little beside what it computes."""
+        return min(PATIENCE_NS, self.times[1] * 200) if self.lone > LONE and self.times else 0.0
 
     @property
     def ready(self) -> bool:
@@ -77,22 +89,23 @@ class Engine:
 
     def forget(self, peer: Peer) -> None:
         """Drop what is under way for a peer that is gone."""
-        self.queue = [item for item in self.queue if item.peer is not peer]
-        for stream in [stream for stream in self.streams if stream.item.peer is peer]:
-            self._end(stream)
+        self._drop(lambda item: item.peer is peer)
 
     def cancel(self, request_id: int, peer: Peer) -> None:
         """Nobody waits for this request any more: drop it unless it is answered already."""
-        for item in self.queue:
-            if item.request.id == request_id and item.peer is peer:
-                self.queue.remove(item)
-                peer.answer(frames.Reply(request_id, frames.RESULT, status=frames.CANCELLED))
-                return
-        for stream in self.streams:
-            if stream.item.request.id == request_id and stream.item.peer is peer:
-                self._end(stream)
-                peer.answer(frames.Reply(request_id, frames.RESULT, status=frames.CANCELLED))
-                return
+        if self._drop(lambda item: item.request.id == request_id and item.peer is peer):
+            replies.cancelled(request_id, peer)
+
+    def _drop(self, wanted: Callable[[Item], bool]) -> bool:
+        """Drop these items; whether there were any."""
+        queue = [item for item in self.queue if not wanted(item)]
+        streaming = [stream for stream in self.streams if wanted(stream.item)]
+        dropped = len(queue) < len(self.queue) or bool(streaming)
+        self.queue = queue
+        for stream in streaming:
+            self.streams.remove(stream)
+            stream.close()
+        return (self.turns is not None and self.turns.drop(wanted)) or dropped
 
     def offer(self, request: frames.Request, peer: Peer) -> None:
         """Decode a request and queue it, or answer at once with what is wrong with it."""
@@ -105,12 +118,16 @@ class Engine:
                 request = inflate(request)
             call = codec.decode(request)
         except InferryError as error:
-            self._refuse(request, codec, peer, error)
+            replies.refuse(request, codec, peer, error)
         except Exception:  # noqa: BLE001 - a bug in a codec must cost one request, not the replica
             traceback.print_exc(file=sys.stderr)
-            self._refuse(request, codec, peer, InternalError("The request could not be decoded."))
+            replies.refuse(request, codec, peer, InternalError("The request could not be decoded."))
         else:
-            self.queue.append(Item(request, peer, codec, call, self._shape(call)))
+            item = Item(request, peer, codec, call, self._shape(call))
+            if self.turns is None:
+                self.queue.append(item)
+            else:
+                self.turns.offer(item)
 
     def step(self) -> None:
         """Run one batch from the front of the queue, and ask each stream for one part."""
@@ -119,7 +136,8 @@ class Engine:
             if not self.computing:
                 break
         for stream in list(self.streams):
-            self._advance(stream)
+            if not stream.advance():
+                self.streams.remove(stream)
 
     def _next(self) -> None:
         now = time.monotonic_ns() // 1000
@@ -131,22 +149,30 @@ class Engine:
         else:
             taken = set(positions)
             self.queue = [item for position, item in enumerate(self.queue) if position not in taken]
-        live = []
-        for item in batch:
-            if item.request.deadline and now > item.request.deadline:
-                error = DeadlineExceeded("The request waited longer than its deadline.")
-                self._refuse(item.request, item.codec, item.peer, error)
-            else:
-                item.peer.begin(item.request.id)
-                live.append(item)
+        live = [item for item in batch if self._in_time(item, now)]
         if not live:
             return
         if len(live) == 1 and self.signature.batchable and live[0].call.rows > self.piece_rows:
             self._run_piece(live[0])
-        elif self.workers is not None and self._worth_a_thread(live):
+        elif self.workers is not None and self._worth_a_thread(live) and not self._by_itself(live):
             self.workers.start(live)
         else:
             self._run(live)
+
+    def _in_time(self, item: Item, now: int) -> bool:
+        """Note that the model begins a request, or refuse one that waited too long. `now` in microseconds."""
+        if item.request.deadline and now > item.request.deadline:
+            error = DeadlineExceeded("The request waited longer than its deadline.")
+            replies.refuse(item.request, item.codec, item.peer, error)
+            return False
+        item.peer.begin(item.request.id)
+        return True
+
+    def _by_itself(self, batch: list[Item]) -> bool:
+        """Whether no other request is likely to come meanwhile: then handing over only costs time."""
+        alone = len(batch) == 1 and not self.queue and not self.computing
+        self.lone = self.lone + 1 if alone else 0
+        return self.lone > LONE and self.times[min(batch[0].call.rows, self.max_rows)] < batching.PIECE_US
 
     def _worth_a_thread(self, batch: list[Item]) -> bool:
         """Whether the call is so long that others may come meanwhile: handing over has its price on both sides."""
@@ -164,6 +190,11 @@ class Engine:
                 self._next()
             self._answer_all(batch, parts, start, spent)
 
+    def collect(self) -> None:
+        """The lanes of a model with `slots` have something to say."""
+        assert self.turns is not None
+        self.served += self.turns.collect()
+
     def _run(self, batch: list[Item]) -> None:
         start = time.monotonic_ns()
         try:
@@ -176,7 +207,7 @@ class Engine:
     def _divide(self, batch: list[Item], error: BaseException) -> None:
         """A batch failed: try its halves, until who is at fault stands alone."""
         if len(batch) == 1:
-            self._failed(batch[0], error)
+            replies.failed(batch[0], error)
             return
         middle = len(batch) // 2
         self._run(batch[:middle])
@@ -187,9 +218,12 @@ class Engine:
         for item, outputs in zip(batch, parts, strict=True):
             queue_us = (start - item.arrived) // 1000
             if size == 1 and isinstance(outputs, Iterator):
-                self._begin_stream(item, outputs, queue_us)
+                if item.request.flags & frames.FLAG_STREAM:
+                    self.streams.append(streams.Stream(item, outputs, queue_us))
+                else:
+                    streams.whole(item, outputs, queue_us)
             else:
-                self._answer(item, outputs, queue_us, spent, size)
+                replies.answer(item, outputs, queue_us, spent, size)
         self.served += size
         if self.times:
             self._learn(sum(item.waiting.rows for item in batch), spent)
@@ -201,128 +235,22 @@ class Engine:
 
     def _predict(self, batch: list[Item]) -> list[Any]:
         """Each item's outputs. Runs in threads too."""
-        calls = [item.call for item in batch]
-        if len(batch) == 1:
-            outputs = self.model.predict(calls[0].inputs)
-            if self.signature.batchable:
-                check_rows(outputs, calls[0].rows)
-            return [outputs]
-        outputs = self.model.predict(stack(calls))
-        check_rows(outputs, sum(call.rows for call in calls))
-        return split(outputs, calls)
+        return predict(self.model, [item.call for item in batch], batchable=self.signature.batchable)
 
     def _run_piece(self, item: Item) -> None:
         """The next rows of a large request; it then goes to the end of the queue, or is answered."""
-        start = time.monotonic_ns()
-        stop = min(item.done + self.piece_rows, item.call.rows)
+        pieces = item.pieces = item.pieces or Pieces(item.call)
         try:
-            outputs = self.model.predict({name: array[item.done : stop] for name, array in item.call.inputs.items()})
-            check_rows(outputs, stop - item.done)
+            if pieces.run(self.model, self.piece_rows):
+                self.queue.append(item)
+                return
+            outputs = pieces.whole()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
-            self._failed(item, error)
+            replies.failed(item, error)
             return
-        item.pieces.append(outputs)
-        item.done = stop
-        if stop < item.call.rows:
-            self.queue.append(item)
-            return
-        whole = {name: np.concatenate([piece[name] for piece in item.pieces]) for name in outputs}
-        spent = (time.monotonic_ns() - start) // 1000 * len(item.pieces)
-        total = (time.monotonic_ns() - item.arrived) // 1000
         self.served += 1
-        self._answer(item, whole, max(0, total - spent), spent, 1)
-
-    # answers in parts
-
-    def _begin_stream(self, item: Item, parts: Iterator[Any], queue_us: int) -> None:
-        if item.request.flags & frames.FLAG_STREAM:
-            self.streams.append(Stream(item, parts, queue_us))
-            return
-        start = time.monotonic_ns()
-        try:
-            whole = []
-            for part in parts:
-                whole.append(part)
-                if len(whole) > MAX_PARTS:
-                    raise ModelFailed(f"The answer has over {MAX_PARTS} parts.", help="Ask for them as a stream.")
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
-            self._failed(item, error)
-            return
-        self._answer(item, whole, queue_us, (time.monotonic_ns() - start) // 1000, 1)
-
-    def _advance(self, stream: Stream) -> None:
-        """Send one more part, or the end."""
-        item, start = stream.item, time.monotonic_ns()
-        try:
-            part = next(stream.parts)
-        except StopIteration:
-            self.streams.remove(stream)
-            item.peer.answer(
-                frames.Reply(
-                    item.request.id, frames.RESULT, frames.CONTENT_END, queue_us=stream.queue_us,
-                    predict_us=stream.predict_us, batch=1, rows=1,
-                )
-            )  # fmt: skip
-            return
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
-            self.streams.remove(stream)
-            self._failed(item, error)
-            return
-        stream.predict_us += (time.monotonic_ns() - start) // 1000
-        encoded = self._encode(item, part)
-        if encoded is None:
-            self._end(stream)
-        else:
-            item.peer.answer(
-                frames.Reply(item.request.id, frames.PART, encoded.content, 200, encoded.json_size, body=encoded.body)
-            )
-
-    def _end(self, stream: Stream) -> None:
-        self.streams.remove(stream)
-        try:
-            stream.close()
-        except (Exception, SystemExit):  # noqa: BLE001 - whatever a model raises is its own affair
-            traceback.print_exc(file=sys.stderr)
-
-    # answers
-
-    def _answer(self, item: Item, outputs: Any, queue_us: int, predict_us: int, batch: int) -> None:
-        encoded = self._encode(item, outputs)
-        if encoded is not None:
-            item.peer.answer(
-                frames.Reply(
-                    item.request.id, frames.RESULT, encoded.content, 200, encoded.json_size,
-                    queue_us, predict_us, batch, item.call.rows, encoded.body,
-                )
-            )  # fmt: skip
-
-    def _encode(self, item: Item, outputs: Any) -> Encoded | None:
-        """The answer's bytes; None when it was refused instead."""
-        try:
-            encoded = item.codec.encode(item.call, outputs)
-            if len(encoded.body) > MAX_ANSWER:
-                raise ModelFailed(f"The answer is over {MAX_ANSWER} bytes.", help="Send fewer rows in a request.")
-        except InferryError as error:
-            self._refuse(item.request, item.codec, item.peer, error)
-        except Exception:  # noqa: BLE001 - what cannot be written must cost one request, not the replica
-            traceback.print_exc(file=sys.stderr)
-            failure = ModelFailed("The model's answer could not be encoded.", help="See inferry logs NAME.")
-            self._refuse(item.request, item.codec, item.peer, failure)
-        else:
-            return encoded
-        return None
-
-    def _failed(self, item: Item, error: BaseException) -> None:
-        if not isinstance(error, InferryError):
-            traceback.print_exception(error, file=sys.stderr)
-            error = ModelFailed(
-                f"The model raised {type(error).__name__} on this input.",
-                help="Its log has the details: inferry logs NAME.",
-            )
-        self._refuse(item.request, item.codec, item.peer, error)
-
-    def _refuse(self, request: frames.Request, codec: Codec, peer: Peer, error: InferryError) -> None:
-        peer.answer(frames.Reply(request.id, frames.RESULT, status=error.status, body=codec.refuse(error)))
+        total = (time.monotonic_ns() - item.arrived) // 1000
+        replies.answer(item, outputs, max(0, total - pieces.spent_us), pieces.spent_us, 1)
 
     def _shape(self, call: Call) -> Any:
         """What must be equal for two calls to be stacked; None when this one never is."""

@@ -53,9 +53,9 @@ class Server:
         signal.set_wakeup_fd(wakeup)
         signal.signal(signal.SIGTERM, self._on_term)
         self.poller.register(waker, select.EPOLLIN)
-        finished = self.engine.workers.descriptor if self.engine.workers else -1
-        if finished >= 0:
-            self.poller.register(finished, select.EPOLLIN)
+        computing = self._computing()
+        for descriptor in computing:
+            self.poller.register(descriptor, select.EPOLLIN)
         while True:
             timeout = 0.0 if self.engine.ready else 0.2 if self.stopping else -1.0
             for descriptor, _ in self._wait(timeout):
@@ -63,20 +63,32 @@ class Server:
                     return
                 if descriptor == waker:
                     os.read(waker, 64)
-                elif descriptor == finished:
-                    self.engine.finish()
+                elif descriptor in computing:
+                    computing[descriptor]()
                 elif descriptor in self.connections:
                     self._receive(self.connections[descriptor])
                 else:
                     self._accept()
-            if self.engine.ready:
-                self.engine.step()
+            self._compute()
             for connection in list(self.connections.values()):
                 connection.flush()
                 if connection.closed:
                     self._drop(connection)
             if self.stopping and not self.engine.busy and self._drained():
                 return
+
+    def _computing(self) -> dict[int, Callable[[], None]]:
+        """What tells that threads of the engine have something, and what takes it."""
+        workers, turns = self.engine.workers, self.engine.turns
+        found = {} if workers is None else {workers.descriptor: self.engine.finish}
+        return found if turns is None else {**found, turns.descriptor: self.engine.collect}
+
+    def _compute(self) -> None:
+        if not self.engine.ready:
+            return
+        self.engine.step()
+        if self.engine.lone and any(descriptor in self.connections for descriptor, _ in self.poller.poll(0.0)):
+            self.engine.lone = 0  # somebody came while it computed
 
     def _wait(self, timeout: float) -> list[tuple[int, int]]:
         """Events of the poller, waited for at most `timeout` seconds (-1: for ever).
@@ -89,14 +101,15 @@ class Server:
         if events or not timeout:
             return events
         started = now = time.monotonic_ns()
-        while self._eager and not self.engine.computing and now - started < EAGER_NS:
+        patience = max(EAGER_NS, self.engine.patience_ns)
+        while self._eager and not self.engine.computing and now - started < patience:
             os.sched_yield()
             events = self.poller.poll(0.0)
             if events:
                 return events
             now = time.monotonic_ns()
         events = self.poller.poll(timeout)
-        self._eager = time.monotonic_ns() - now < EAGER_NS and self._cores > 1
+        self._eager = time.monotonic_ns() - now < patience and self._cores > 1
         return events
 
     def _on_term(self, *_: object) -> None:

@@ -32,6 +32,10 @@ def as_tensors(value: Any) -> dict[str, Array]:
         return {str(name): as_output(_unwrapped(item), str(name)) for name, item in value.items()}
     if isinstance(value, tuple) and value and any(isinstance(item, np.ndarray | list) for item in value):
         return {f"{LONE}_{at}": as_output(item, f"{LONE}_{at}") for at, item in enumerate(value)}
+    if isinstance(value, bytes | bytearray):  # a file: numpy's own bytes would lose zeros at its end
+        file = np.empty(1, dtype=object)
+        file[0] = bytes(value)
+        return {LONE: as_output(file, LONE)}
     return {LONE: as_output(_unwrapped(value), LONE)}
 
 
@@ -57,6 +61,8 @@ def as_json(value: Any, depth: int = 64) -> Any:
     """A plain JSON value. Raises ModelFailed for what JSON cannot say."""
     if value is None or isinstance(value, bool | int | float | str):
         return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, bytes | bytearray):
+        return bytes(value)  # a file, which the doors send as it is or in base64
     if depth == 0:
         raise ModelFailed("The model's answer is nested too deeply.")
     value = value.to_dict(orient="records") if _is_frame(value) else _unwrapped(value)

@@ -39,12 +39,12 @@ def feed_for(loaded: Any, specs: Sequence[TensorSpec], *, table: bool) -> Feed:
     names = [spec.name for spec in specs]
     if reads_text(loaded):
         return lambda inputs: _blank_missing(as_text(inputs[names[0]]))
-    if all(spec.datatype != "BYTES" for spec in specs) and not _needs_frame(loaded):
+    if all(spec.datatype != "BYTES" for spec in specs) and not needs_frame(loaded):
         return lambda inputs: np.column_stack([inputs[name] for name in names])
     return _frames(loaded, specs)
 
 
-def _needs_frame(loaded: Any) -> bool:
+def needs_frame(loaded: Any) -> bool:
     """A matrix gives the same answer when everything inside is scikit-learn's own and none picks by name."""
     return any(
         not type(part).__module__.startswith("sklearn.")
@@ -73,7 +73,7 @@ def _frames(loaded: Any, specs: Sequence[TensorSpec]) -> Feed:
     # Readers of CSV and Parquet give NaN for missing text, so that is what pipelines were fitted on.
     missing = {spec.name: known[spec.name].missing if spec.name in known else np.nan for spec in specs}
     texts = [spec.name for spec in specs if spec.datatype == "BYTES"]
-    categorical = [name for name in texts if name not in known] if _wants_categories(loaded) else []
+    categorical = [name for name in texts if name not in known] if texts and _wants_categories(loaded) else []
 
     def feed(inputs: Mapping[str, Array]) -> Any:
         columns: dict[str, Any] = {name: inputs[name] for name in names}
@@ -88,5 +88,22 @@ def _frames(loaded: Any, specs: Sequence[TensorSpec]) -> Feed:
 
 
 def _wants_categories(loaded: Any) -> bool:
-    """LightGBM wants pandas categories, and maps them by value to those it was fitted on."""
-    return any(type(part).__module__.startswith("lightgbm.") for part in nested(loaded))
+    """LightGBM and XGBoost want pandas categories, and map them by value to those they were fitted on."""
+    return any(
+        type(part).__module__.startswith("lightgbm.")
+        or (type(part).__module__.startswith("xgboost.") and hasattr(part, "get_booster") and _keeps_categories(part))
+        for part in nested(loaded)
+    )
+
+
+def _keeps_categories(part: Any) -> bool:
+    """XGBoost before 3.1 took each table's own numbering of its categories, which no single request has."""
+    booster = part.get_booster()
+    if "c" not in (booster.feature_types or ()):
+        return False
+    if not hasattr(booster, "get_categories") or booster.get_categories().empty():
+        raise InvalidModel(
+            "The model was trained on categories that are not kept in it, so that text cannot be told apart.",
+            help="Train and save it with XGBoost 3.1 or later, or encode the categories in a Pipeline.",
+        )
+    return True

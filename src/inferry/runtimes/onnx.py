@@ -13,16 +13,20 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
 import onnxruntime as ort
 
 from inferry.errors import InferryError, InvalidInput, InvalidModel, ModelFailed
 from inferry.policy.batching import best_rows, read_curve
+from inferry.policy.devices import providers
+from inferry.runtimes.onnx_converted import ConvertedModel
 from inferry.runtimes.onnx_errors import refused_load
 from inferry.runtimes.onnx_labels import class_labels
-from inferry.runtimes.proof import batch_curve, proven_batchable
+from inferry.runtimes.proof import Predict, batch_curve, proven_batchable
 from inferry.runtimes.tensors import (
     Array,
     answer_rows,
@@ -35,6 +39,7 @@ from inferry.runtimes.tensors import (
     plain,
     take,
 )
+from inferry.types.conversion import Plan
 from inferry.types.sample import Sample
 from inferry.types.signature import Inspection, Scalar, Signature, TensorSpec
 from inferry.types.text import first_line
@@ -61,6 +66,7 @@ WORTH_MS = 2.0  # threads of a shorter call wait for each other longer than they
 TRIES = 8
 _MADE_UP_SIZES = (1, 2, 8, 32, 224)
 GAIN_S = 0.5  # how long to compare one thread with several
+PROVIDER_OPTIONS = {"OpenVINOExecutionProvider": {"device_type": "CPU", "precision": "FP32"}}
 _SMALL = 64 << 20  # bytes of a model that may be in memory twice
 
 
@@ -71,23 +77,43 @@ class OnnxRuntime:
     borrows: ClassVar[bool] = True
     computes_beside: ClassVar[bool] = True
 
-    def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> OnnxModel:
-        """Make the session. Options: `threads` for one prediction (1), `calls` that may run at a time (1)."""
+    def load(
+        self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None
+    ) -> OnnxModel | ConvertedModel:
+        """Make the session. Options: `threads` for one prediction (1), `calls` that may run at a time (1),
+        `device` (cpu, cuda) and `gpu_memory_mb` on it (0: any), and the `plan` of a converted model, which answers in
+        the signature of the model that it was made of."""
+        model = self.open(artifact, entry, options, signature)
+        if "plan" not in options or signature is None:
+            return model
+        return ConvertedModel(model.run, msgspec.convert(options["plan"], Plan), signature)
+
+    def open(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> OnnxModel:
+        """The graph as it is."""
         path, threads = artifact / entry, options.get("threads", 1)
         started = time.perf_counter()
-        session = _open(path, threads)
+        session = _open(path, threads, options.get("device", "cpu"), options.get("gpu_memory_mb", 0))
         model = OnnxModel(session, path, signature, (time.perf_counter() - started) * 1000)
         small = sum(file.stat().st_size for file in artifact.rglob("*") if file.is_file()) <= _SMALL
-        if options.get("calls", 1) > 1 and threads > 1 and small:
+        if options.get("calls", 1) > 1 and threads > 1 and small and model.on_cpu:
             model.crowd = _open(path, 1)
         return model
 
 
-def _open(path: Path, threads: int) -> Any:
+def _open(path: Path, threads: int, device: str = "cpu", gpu_memory_mb: int = 0) -> Any:
+    tensorrt = find_spec("tensorrt") is not None
+    names = providers(device, ort.get_available_providers(), tensorrt=tensorrt)
+    limit = {"gpu_mem_limit": gpu_memory_mb << 20} if gpu_memory_mb else {}
+    asked: list[Any] = [(name, PROVIDER_OPTIONS.get(name, {}) | (limit if "CUDA" in name else {})) for name in names]
     try:
-        return ort.InferenceSession(str(path), _session_options(threads), providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(path), _session_options(threads), providers=asked)
     except Exception as error:
         raise refused_load(error) from error
+    if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
+        raise InvalidModel(
+            "onnxruntime could not use the GPU.", help="See its log: inferry logs NAME. Or ask for --device cpu."
+        )
+    return session
 
 
 def _session_options(threads: int) -> Any:
@@ -110,6 +136,7 @@ class OnnxModel:
 
     def __init__(self, session: Any, path: Path, signature: Signature | None, load_ms: float) -> None:
         self._session = session
+        self.on_cpu = session.get_providers()[0] == "CPUExecutionProvider"
         self.crowd: Any = None
         self._calls = 0
         self._lock = threading.Lock()
@@ -125,29 +152,36 @@ class OnnxModel:
         self._cooked = any(kind == "tensor(string)" or kind not in _TYPES for kind in self._types)
 
     def predict(self, inputs: dict[str, Array]) -> dict[str, Array]:
-        """Run the session. ModelFailed or InvalidInput carries onnxruntime's first line."""
+        """Run the session, and name its outputs. Raises as `run` does."""
         feeds = inputs
         if self._columns:
             feeds = {name: inputs[name].reshape(-1, 1) for name in self._columns}
         if self._text:
             feeds = {**feeds, **{name: as_text(feeds[name]) for name in self._text}}
+        answers = self.run(self._outputs, feeds)
+        if self._cooked:
+            answers = [_cook(answer, name) for answer, name in zip(answers, self._names, strict=True)]
+        return dict(zip(self._names, answers, strict=True))
+
+    def run(self, outputs: list[str], feeds: dict[str, Array]) -> list[Array]:
+        """The graph's own outputs. ModelFailed or InvalidInput carries onnxruntime's first line."""
         try:
-            answers = self._session.run(self._outputs, feeds) if self.crowd is None else self._run(feeds)
+            answers: list[Array] = (
+                self._session.run(outputs, feeds) if self.crowd is None else self._run(outputs, feeds)
+            )
         except Exception as error:
             said = first_line(str(error).partition(" : ")[2].partition(" : ")[2] or error)
             if type(error).__name__ == "InvalidArgument":
                 raise InvalidInput(f"The model refuses this input: {said}") from error
             raise ModelFailed(f"The model failed: {said}") from error
-        if self._cooked:
-            answers = [_cook(answer, name) for answer, name in zip(answers, self._names, strict=True)]
-        return dict(zip(self._names, answers, strict=True))
+        return answers
 
-    def _run(self, feeds: dict[str, Array]) -> Any:
+    def _run(self, outputs: list[str], feeds: dict[str, Array]) -> Any:
         with self._lock:
             session = self.crowd if self._calls else self._session
             self._calls += 1
         try:
-            return session.run(self._outputs, feeds)
+            return session.run(outputs, feeds)
         finally:
             with self._lock:
                 self._calls -= 1
@@ -186,13 +220,16 @@ class OnnxModel:
             load_ms=self._load_ms,
             predict_ms=predict_ms,
             batch_us=curve,
-            threads_gain=self._threads_gain(take(whole, [0] * rows) if rows > 1 else inputs),
+            threads_gain=self.threads_gain(self.predict, take(whole, [0] * rows) if rows > 1 else inputs),
         )
 
-    def _threads_gain(self, inputs: dict[str, Array]) -> float:
-        """How many times faster all cores answer a batch than one does; 0 when that cannot matter."""
+    def threads_gain(self, predict: Predict, inputs: dict[str, Array]) -> float:
+        """How many times faster all cores answer a batch than one does; 0 when that cannot matter.
+
+        `predict` is what ends in `run`.
+        """
         cores = len(os.sched_getaffinity(0))
-        if cores == 1 or _best_of(lambda: self.predict(inputs)) * 1e3 < WORTH_MS:
+        if cores == 1 or not self.on_cpu or _best_of(lambda: predict(inputs)) * 1e3 < WORTH_MS:
             return 0.0
         session, wide = self._session, _open(self._path, cores)
         best = {session: math.inf, wide: math.inf}
@@ -200,7 +237,7 @@ class OnnxModel:
         try:
             while time.perf_counter() < end:  # in turns: what else the machine does then meets both
                 for self._session in (session, wide):
-                    best[self._session] = min(best[self._session], _best_of(lambda: self.predict(inputs)))
+                    best[self._session] = min(best[self._session], _best_of(lambda: predict(inputs)))
         finally:
             self._session = session
         return round(best[session] / best[wide], 2)

@@ -42,7 +42,7 @@ _CASES: tuple[tuple[str, str, str], ...] = (
         "Export or copy it again.",
     ),
 )
-_CUSTOM = re.compile(r"(?:for|Error:)\s*([\w.]*:?[\w.]+)\((-?\d+)\).*is not a registered function/op")
+_CUSTOM = re.compile(r"(?:for|[Ee]rror:)\s*([\w.]*:?[\w.]+)\((-?\d+)\).*is not a registered function/op")
 _NOT_IMPLEMENTED = re.compile(r"Could not find an implementation for ([\w.:]+)\((\d+)\)")
 
 
@@ -51,12 +51,13 @@ def refused_load(error: Exception) -> InvalidModel:
     text = str(error)
     operator = _CUSTOM.search(text) or _NOT_IMPLEMENTED.search(text)
     if operator:
+        opset = f" (opset {operator[2]})" if operator[2].isdigit() else ""
         return InvalidModel(
-            f"The ONNX file uses the operator {operator[1]} (opset {operator[2]}), which onnxruntime does not have.",
+            f"The ONNX file uses the operator {operator[1]}{opset}, which onnxruntime does not have.",
             help="Export the model with standard operators, or wrap it in a Python class with its requirements.txt.",
         )
     for pattern, message, help in _CASES:
         if re.search(pattern, text):
             return InvalidModel(message, help=help)
     said = first_line(re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", text))
-    return InvalidModel(f"onnxruntime cannot load the ONNX file: {said}", help="Check it with onnx.checker.")
+    return InvalidModel(f"The ONNX file cannot be loaded: {said}", help="Check it with onnx.checker.")

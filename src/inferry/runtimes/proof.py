@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from inferry.errors import InferryError
+from inferry.errors import InferryError, InvalidInput, InvalidModel, ModelFailed
 from inferry.runtimes.tensors import Array, rows_of, take
 from inferry.types.signature import TensorSpec
 
@@ -46,6 +46,17 @@ def proven_batchable(
         held = True
         told_apart = told_apart or _distinct(stacked)
     return held and told_apart
+
+
+def answer_example(predict: Predict, inputs: dict[str, Array]) -> dict[str, Array]:
+    """The answer to the example. Raises InvalidModel, with what to give instead, where there is none."""
+    try:
+        return predict(inputs)
+    except (ModelFailed, InvalidInput) as error:
+        raise InvalidModel(
+            f"The model could not answer the example. {error.message}",
+            help="Give a sample file with inputs like those it was trained on.",
+        ) from error
 
 
 def batch_curve(predict: Predict, inputs: Mapping[str, Array]) -> dict[str, float]:

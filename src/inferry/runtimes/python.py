@@ -19,11 +19,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from inferry.errors import InferryError, InvalidModel, ModelFailed
+from inferry.errors import ModelFailed
 from inferry.runtimes.answers import as_json, as_tensors
 from inferry.runtimes.proof import batch_curve, proven_batchable
 from inferry.runtimes.tensors import Array, answer_rows, as_text, datatype_of, example_body, head, rows_of
-from inferry.runtimes.usercode import find_model, form_of, import_file, shape_input
+from inferry.runtimes.usercode import find_model, form_of, import_file, parts, shape_input, told
 from inferry.types.columns import sample_of
 from inferry.types.sample import Sample
 from inferry.types.signature import Inspection, Signature, TensorSpec
@@ -42,7 +42,7 @@ class PythonRuntime:
     def load(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> PythonModel:
         """Import the file, make the object and call its `load`. Option `class`: which one."""
         started = time.perf_counter()
-        with _told("loading"), contextlib.chdir(artifact):
+        with told("loading"), contextlib.chdir(artifact):
             module = import_file(artifact, artifact / entry)
             found = find_model(module, options.get("class"))
             model = _make(found, artifact) if isinstance(found, type) else None
@@ -57,24 +57,6 @@ def _make(found: type, artifact: Path) -> Any:
     if callable(load):
         load(path=artifact) if "path" in inspect.signature(load).parameters else load()
     return model
-
-
-@contextlib.contextmanager
-def _told(doing: str) -> Iterator[None]:
-    """Errors of user code: one line to the client, the traceback to the log."""
-    try:
-        yield
-    except InferryError:
-        raise
-    except ModuleNotFoundError as error:
-        traceback.print_exc(file=sys.stderr)
-        raise InvalidModel(
-            f"The model needs the Python module {error.name!r}, which its environment does not have.",
-            help=f"Name its package in a requirements.txt beside the file, or put {error.name}.py there.",
-        ) from error
-    except Exception as error:
-        traceback.print_exc(file=sys.stderr)
-        raise InvalidModel(f"The model raised {raised(error)} while {doing}.") from error
 
 
 class PythonModel:
@@ -92,7 +74,7 @@ class PythonModel:
         value = self._answer(inputs)
         signature = self._signature
         if signature is None or signature.kind == "open":
-            return _parts(value) if isinstance(value, Iterator) else as_json(value)
+            return parts(value) if isinstance(value, Iterator) else as_json(value)
         answer = as_tensors(value)
         wanted = [spec.name for spec in signature.outputs]
         if wanted and sorted(answer) != sorted(wanted):
@@ -168,7 +150,7 @@ class PythonModel:
         return Inspection(
             signature=self._signature,
             example={"inputs": given},
-            answer=answer,
+            answer=None if isinstance(answer, bytes) else answer,
             notes=(note,),
             load_ms=self._load_ms,
             predict_ms=(time.perf_counter() - started) * 1000,
@@ -181,18 +163,6 @@ class PythonModel:
         if not fits:
             return TensorSpec(name=name, datatype=datatype_of(array), shape=(first,) + (-1,) * (array.ndim - 1))
         return TensorSpec(name=name, datatype=datatype_of(array), shape=(first, len(labels)), labels=labels)
-
-
-def _parts(values: Iterator[Any]) -> Iterator[Any]:
-    """What a model yields, part by part; its errors are told like those of any other call."""
-    try:
-        for value in values:
-            yield as_json(value)
-    except InferryError:
-        raise
-    except Exception as error:
-        traceback.print_exc(file=sys.stderr)
-        raise ModelFailed(f"The model raised {raised(error)}") from error
 
 
 def _body(sample: Sample) -> Any:

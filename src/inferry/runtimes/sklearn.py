@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from inferry.errors import InferryError, InvalidInput, InvalidModel, ModelFailed
 from inferry.runtimes.estimators import Call, calls_of, open_estimator, task_of, unfitted
 from inferry.runtimes.feed import feed_for
-from inferry.runtimes.proof import batch_curve, proven_batchable
+from inferry.runtimes.proof import answer_example, batch_curve, proven_batchable
 from inferry.runtimes.table import Shape, shape_inputs
 from inferry.runtimes.tensors import Array, answer_rows, as_output, datatype_of, example_body, head, rows_of
 from inferry.types.sample import Sample
@@ -57,10 +57,10 @@ class SklearnRuntime:
 
 
 class SklearnModel:
-    """A fitted estimator, how it is fed and which of its methods answer."""
+    """A fitted estimator, how it is fed and which of its methods answer. `loaded`: the estimator itself."""
 
     def __init__(self, loaded: Any, signature: Signature | None, started: float) -> None:
-        self._loaded = loaded
+        self.loaded = loaded
         self._task = task_of(loaded)
         self._calls = calls_of(loaded, self._task)
         if signature:
@@ -74,7 +74,7 @@ class SklearnModel:
         self._load_ms = (time.perf_counter() - started) * 1000
 
     def _use(self, specs: tuple[TensorSpec, ...], *, table: bool) -> None:
-        self._feed = feed_for(self._loaded, specs, table=table)
+        self._feed = feed_for(self.loaded, specs, table=table)
 
     def predict(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """Every output that the signature names, from the estimator's own methods."""
@@ -88,7 +88,7 @@ class SklearnModel:
             except InferryError:
                 raise
             except NotFittedError as error:
-                raise unfitted(self._loaded) from error
+                raise unfitted(self.loaded) from error
             except Exception as error:
                 if isinstance(error, ValueError) and any(words in str(error) for words in _USERS_FAULT):
                     raise InvalidInput(f"The model refuses this input: {first_line(error)}") from error
@@ -97,13 +97,13 @@ class SklearnModel:
 
     def describe(self, sample: Sample | None) -> Inspection:
         """Signature from the estimator and the sample, tried on the sample's first rows."""
-        shaped = shape_inputs(self._loaded, sample)
+        shaped = shape_inputs(self.loaded, sample)
         self._use(shaped.specs, table=shaped.table)
         self._drop_failing(head(shaped.inputs))
         shaped = self._with_missing(shaped)
         inputs = head(shaped.inputs)
         started = time.perf_counter()
-        answer = self._first(inputs)
+        answer = answer_example(self.predict, inputs)
         predict_ms = (time.perf_counter() - started) * 1000
         signature = Signature(
             kind="table" if shaped.table else "tensors",
@@ -116,7 +116,7 @@ class SklearnModel:
             example=example_body(signature, inputs),
             answer=answer_rows(signature, answer),
             task=self._task,
-            details={"estimator": type(self._loaded).__name__},
+            details={"estimator": type(self.loaded).__name__},
             notes=shaped.notes,
             load_ms=self._load_ms,
             predict_ms=predict_ms,
@@ -128,21 +128,12 @@ class SklearnModel:
         optional = [name for name in self._calls if name in {"probabilities", "score"}]
         for name in optional:
             call: Call = self._calls.pop(name)
-            self._first(inputs)
+            answer_example(self.predict, inputs)
             self._calls[name] = call
             try:
                 self.predict(inputs)
             except InferryError:
                 del self._calls[name]
-
-    def _first(self, inputs: dict[str, Array]) -> dict[str, Array]:
-        try:
-            return self.predict(inputs)
-        except (ModelFailed, InvalidInput) as error:
-            raise InvalidModel(
-                f"The model could not answer the example. {error.message}",
-                help="Give a sample file with rows like those it was trained on.",
-            ) from error
 
     def _with_missing(self, shaped: Shape) -> Shape:
         """A column is nullable when a row without it still gets an answer."""
@@ -189,7 +180,7 @@ class SklearnModel:
         return tuple(specs)
 
     def _labels(self, name: str, array: Array) -> tuple[Scalar, ...]:
-        classes = getattr(self._loaded, "classes_", None)
+        classes = getattr(self.loaded, "classes_", None)
         _, _, number = name.partition("probabilities_")
         if number and isinstance(classes, list):
             classes = classes[int(number)]

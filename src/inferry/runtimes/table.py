@@ -39,8 +39,8 @@ def shape_inputs(loaded: Any, sample: Sample | None) -> Shape:
         sample = _one_text(sample)
     if reads_text(loaded):
         return _text(sample)
-    names = [str(name) for name in getattr(loaded, "feature_names_in_", ())]
-    count = getattr(loaded, "n_features_in_", None)
+    names = [str(name) for name in getattr(loaded, "feature_names_in_", ())] or _catboost_names(loaded)
+    count = getattr(loaded, "n_features_in_", None) or None  # CatBoost says 0
     if sample and sample.kind == "tensors" and names:
         sample = _named(sample, names)
     if sample and sample.kind == "table" and not names:
@@ -56,6 +56,12 @@ def shape_inputs(loaded: Any, sample: Sample | None) -> Shape:
     if sample:
         return Shape((spec,), from_sample((spec,), sample), table=False, notes=())
     return Shape((spec,), made_up((spec,), rows=3), table=False, notes=(_MADE_UP,))
+
+
+def _catboost_names(loaded: Any) -> list[str]:
+    """CatBoost calls them otherwise, and counts where it was given none."""
+    names = [str(name) for name in getattr(loaded, "feature_names_", None) or ()]
+    return [] if names == [str(place) for place in range(len(names))] else names
 
 
 def _one_text(sample: Sample) -> Sample:

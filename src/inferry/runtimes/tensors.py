@@ -6,10 +6,12 @@ arrays of a known signature; inputs and outputs -> the plain JSON rows that peop
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from inferry.errors import InvalidInput, ModelFailed
@@ -63,6 +65,20 @@ def as_text(array: Array) -> Array:
     return text.reshape(array.shape)
 
 
+def as_files(array: Array) -> Array:
+    """An object array of str, and of bytes where an element is not UTF-8 text: a picture, say."""
+    made = np.empty(array.size, dtype=object)
+    made[:] = [_decoded(value) if isinstance(value, bytes) else value for value in array.ravel()]
+    return made.reshape(array.shape)
+
+
+def _decoded(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
+
+
 def as_output(value: Any, name: str) -> Array:
     """Any array-like as an array that can be sent, at least 1-D. Raises ModelFailed."""
     try:
@@ -76,7 +92,7 @@ def as_output(value: Any, name: str) -> Array:
         return as_text(array)
     if kind == "O":
         if all(isinstance(item, str | bytes) or item is None for item in array.ravel()):
-            return as_text(array)
+            return as_files(array)
         if all(isinstance(item, bool | np.bool_) for item in array.ravel()):
             return array.astype(np.bool_)
         if all(isinstance(item, int | float | np.number) or item is None for item in array.ravel()):
@@ -192,11 +208,33 @@ def plain(array: Any) -> Any:
     """An array as JSON: NaN and infinities are null, text is text, short floats stay short."""
     array = np.asarray(array)
     if array.dtype.kind == "O":
-        return as_text(array).tolist()
+        cells = np.empty(array.size, dtype=object)
+        cells[:] = [_cell(value) for value in array.ravel()]
+        return cells.reshape(array.shape).tolist()
     if array.dtype.kind != "f":
         return array.tolist()
     flat = [float(str(value)) if math.isfinite(value) else None for value in array.ravel()]
     return np.array(flat, dtype=object).reshape(array.shape).tolist()
+
+
+def _cell(value: Any) -> Any:
+    """Text, null, or bytes that are not text in base64."""
+    value = _decoded(value) if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return {"b64": base64.b64encode(value).decode()}
+    return value if value is None else str(value)
+
+
+def json_texts(values: Sequence[Any]) -> Array:
+    """Each value as its JSON text: a row of an output that is `json`."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = [msgspec.json.encode(value).decode() for value in values]
+    return array
+
+
+def _told(array: Array) -> list[Any]:
+    """JSON texts as the values that they say."""
+    return [msgspec.json.decode(text) for text in array.tolist()]
 
 
 def example_body(signature: Signature, inputs: Mapping[str, Array]) -> Any:
@@ -212,11 +250,14 @@ def example_body(signature: Signature, inputs: Mapping[str, Array]) -> Any:
 
 def answer_rows(signature: Signature, outputs: Mapping[str, Array]) -> Any:
     """What the model said, as one object a row; named arrays when the outputs have no common rows."""
-    if sum(np.size(array) for array in outputs.values()) > MAX_ANSWER_VALUES:
+    texts = [array for array in outputs.values() if np.asarray(array).dtype == object]
+    files = sum(len(value) for array in texts for value in array.ravel() if isinstance(value, bytes))
+    if sum(np.size(array) for array in outputs.values()) + files > MAX_ANSWER_VALUES:
         return None
     rows = rows_of(outputs)
     labels = {spec.name: spec.labels for spec in signature.outputs if spec.labels}
-    shown = {name: plain(array) for name, array in outputs.items()}
+    told = {spec.name for spec in signature.outputs if spec.json}
+    shown = {name: _told(array) if name in told else plain(array) for name, array in outputs.items()}
     if not rows:
         return shown
     return [

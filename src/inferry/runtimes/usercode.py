@@ -6,18 +6,22 @@ Data flow: path -> module -> a class with `predict` or a function `predict`; its
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from inferry.errors import InvalidModel
+from inferry.errors import InferryError, InvalidModel, ModelFailed
+from inferry.runtimes.answers import as_json
 from inferry.runtimes.tensors import plain
+from inferry.types.text import raised
 
 PREFERRED = ("Model", "Predictor")
 _HELP = "Write a class with a method predict(self, inputs), or a function predict(inputs)."
@@ -39,6 +43,36 @@ def import_file(artifact: Path, path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pickle look their module up by name
     spec.loader.exec_module(module)
     return module
+
+
+@contextlib.contextmanager
+def told(doing: str) -> Iterator[None]:
+    """Errors of user code: one line to the client, the traceback to the log."""
+    try:
+        yield
+    except InferryError:
+        raise
+    except ModuleNotFoundError as error:
+        traceback.print_exc(file=sys.stderr)
+        raise InvalidModel(
+            f"The model needs the Python module {error.name!r}, which its environment does not have.",
+            help=f"Name its package in a requirements.txt beside the file, or put {error.name}.py there.",
+        ) from error
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        raise InvalidModel(f"The model raised {raised(error)} while {doing}.") from error
+
+
+def parts(values: Iterator[Any]) -> Iterator[Any]:
+    """What a model yields, part by part; its errors are told like those of any other call."""
+    try:
+        for value in values:
+            yield as_json(value)
+    except InferryError:
+        raise
+    except Exception as error:
+        traceback.print_exc(file=sys.stderr)
+        raise ModelFailed(f"The model raised {raised(error)}") from error
 
 
 def find_model(module: ModuleType, wanted: str | None) -> Any:

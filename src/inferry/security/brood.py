@@ -17,7 +17,12 @@ from inferry.security import linux
 
 def die_with_parent() -> None:
     """End by SIGKILL when the parent ends. The kernel forgets this when a process gains privileges."""
-    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)
+
+
+def end_with_parent(how: signal.Signals) -> None:
+    """Get a signal when the parent ends."""
+    linux.prctl(linux.PR_SET_PDEATHSIG, how)
 
 
 def alone(work: Callable[[], int]) -> int:

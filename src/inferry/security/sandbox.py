@@ -52,6 +52,10 @@ class SandboxPolicy:
     """What confined code may still do. A limit of 0 is no limit.
 
     `read`/`write`: files and folders (with all beneath). `memory_bytes`: address space.
+    `listen`: without a network, unix stream sockets may still be made and listened on, never connected.
+    `loopback`: without a network, processes of this sandbox may still speak to each other: over unix sockets, and over
+    a loopback interface of their own. Where the host refuses network namespaces, that is the host's network.
+    `shared_mb`: size of the sandbox's own shared memory.
     `processes`: processes and threads, which the kernel does not limit for root.
     `files`: open descriptors. `file_bytes`: the largest file it may write.
     """
@@ -59,6 +63,9 @@ class SandboxPolicy:
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     network: bool = False
+    listen: bool = False
+    loopback: bool = False
+    shared_mb: int = SHARED_MEMORY_MB
     exec: bool = False
     memory_bytes: int = 0
     cpu_seconds: int = 0
@@ -169,8 +176,10 @@ def _separate(policy: SandboxPolicy) -> str:
     if linux.enter_namespaces(flags):
         own.append("users")
     with contextlib.suppress(OSError):  # then no shared memory may be used, as the missing word tells
-        linux.mount_shared_memory(SHARED_MEMORY, SHARED_MEMORY_MB)
+        linux.mount_shared_memory(SHARED_MEMORY, policy.shared_mb)
         own.append("shared memory")
+    if policy.loopback and not policy.network:
+        linux.bring_up_loopback()
     return f"on: own {', '.join(own)}"
 
 
@@ -216,14 +225,15 @@ def _drop_capabilities() -> str:
 
 def _restrict(policy: SandboxPolicy, *, own_memory: bool) -> str:
     write = (*policy.write, SHARED_MEMORY) if own_memory else policy.write
-    level = landlock.restrict(policy.read, write, network=policy.network, execute=policy.exec)
+    level = landlock.restrict(policy.read, write, network=policy.network or policy.loopback, execute=policy.exec)
     return f"on: version {level}"
 
 
 def _filter(policy: SandboxPolicy, level: int) -> str:
     seccomp.install(
         linux.machine(),
-        network=policy.network,
+        network=policy.network or policy.loopback,
+        listen=policy.listen,
         execute=policy.exec,
         signals_only_to=None if level >= 6 else os.getpid(),
         refuse_truncate=level < 3,

@@ -27,7 +27,8 @@ NUMBER_AT, ARCHITECTURE_AT, ARGUMENTS_AT = 0, 4, 16
 
 NAMESPACE_FLAGS = 0x7E020000
 TERMINAL_INJECTION = (0x5412, 0x541C)  # TIOCSTI, TIOCLINUX
-SOCKET_TYPE_MASK, SOCKET_DATAGRAM = 0xF, 2
+SOCKET_TYPE_MASK, SOCKET_STREAM, SOCKET_DATAGRAM = 0xF, 1, 2
+UNIX = 1
 
 Instruction = tuple[int, int, int, int]
 Numbers = dict[str, tuple[int | None, int | None]]
@@ -75,12 +76,14 @@ PRLIMIT, SOCKETPAIR = (302, 261), (53, 199)
 
 
 def install(
-    machine: str, *, network: bool, execute: bool, signals_only_to: int | None = None, refuse_truncate: bool = False
-) -> int:
+    machine: str, *, network: bool, execute: bool, listen: bool = False, signals_only_to: int | None = None,
+    refuse_truncate: bool = False,
+) -> int:  # fmt: skip
     """Put the filter on this process. Needs no_new_privs. Returns how many instructions it has."""
     instructions = program(
-        machine, network=network, execute=execute, signals_only_to=signals_only_to, refuse_truncate=refuse_truncate
-    )
+        machine, network=network, execute=execute, listen=listen, signals_only_to=signals_only_to,
+        refuse_truncate=refuse_truncate,
+    )  # fmt: skip
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
     buffer = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("HxxxxxxP", len(instructions), ctypes.addressof(buffer))
@@ -89,12 +92,14 @@ def install(
 
 
 def program(
-    machine: str, *, network: bool, execute: bool, signals_only_to: int | None = None, refuse_truncate: bool = False
-) -> list[Instruction]:
+    machine: str, *, network: bool, execute: bool, listen: bool = False, signals_only_to: int | None = None,
+    refuse_truncate: bool = False,
+) -> list[Instruction]:  # fmt: skip
     """The filter as (code, jump if true, jump if false, value).
 
     Without `network` no socket can be made or connected: sockets that are already open or
-    listening go on working. `signals_only_to`: the one process that may be signalled, for
+    listening go on working. `listen`: unix stream sockets can be made all the same, which without `connect`
+    are good for listening only. `signals_only_to`: the one process that may be signalled, for
     kernels whose Landlock cannot limit signals.
     """
     column, architecture = ARCHITECTURES[machine]
@@ -105,7 +110,7 @@ def program(
     refused = numbers(
         REFUSED,
         {} if execute else EXEC,
-        {} if network else NETWORK,
+        {} if network else {"connect": NETWORK["connect"]} if listen else NETWORK,
         TRUNCATE if refuse_truncate else {},
         {} if signals_only_to is None else SIGNAL_OTHERWISE,
     )
@@ -124,6 +129,8 @@ def program(
     made += _when_argument(IOCTL[column], 1, [(JUMP_EQUAL, value) for value in TERMINAL_INJECTION])
     made += _unless_argument(PRLIMIT[column], 0)
     if not network:
+        if listen:
+            made += _unix_streams_only(*numbers({"socket": NETWORK["socket"]}))
         made += _when_argument(SOCKETPAIR[column], 1, [(JUMP_EQUAL, SOCKET_DATAGRAM)], mask=SOCKET_TYPE_MASK)
     if signals_only_to is not None:
         for number in numbers(SIGNAL_BY_PROCESS):
@@ -147,6 +154,20 @@ def _when_argument(
     body += [(test, len(tests) - at, 0, value) for at, (test, value) in enumerate(tests)]
     body += [(RETURN, 0, 0, ALLOW), (RETURN, 0, 0, FAIL | errno.EPERM)]
     return [(JUMP_EQUAL, 0, len(body), number), *body]
+
+
+def _unix_streams_only(number: int) -> list[Instruction]:
+    """Refuse the making of any socket but a unix stream."""
+    return [
+        (JUMP_EQUAL, 0, 7, number),
+        (LOAD, 0, 0, ARGUMENTS_AT),
+        (JUMP_EQUAL, 0, 4, UNIX),
+        (LOAD, 0, 0, ARGUMENTS_AT + 8),
+        (AND, 0, 0, SOCKET_TYPE_MASK),
+        (JUMP_EQUAL, 0, 1, SOCKET_STREAM),
+        (RETURN, 0, 0, ALLOW),
+        (RETURN, 0, 0, FAIL | errno.EPERM),
+    ]
 
 
 def _unless_argument(number: int, value: int) -> list[Instruction]:

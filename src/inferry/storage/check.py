@@ -6,15 +6,17 @@ guard most of it already; this also covers what they cannot say, and files edite
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection, RowMapping, Table, select
 
-from inferry.storage import rows
+from inferry.storage import rows, sqlite
 from inferry.storage.tables import counters, endpoints, keys, models, revisions, versions
 from inferry.types.registry import Endpoint, Revision
+from inferry.types.traffic import PLACES
 
 T = TypeVar("T")
 
@@ -23,8 +25,7 @@ def problems(connection: Connection) -> list[str]:
     """Everything wrong with the database behind an open connection."""
     found: list[str] = []
     if connection.dialect.name == "sqlite":
-        lines = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
-        found += [f"SQLite: {line}." for line in lines if line != "ok"]
+        found += sqlite.problems(connection)
 
     known_models = set(connection.scalars(select(models.c.name)))
     known_versions = {
@@ -84,6 +85,11 @@ def _endpoint_problems(
     total = sum(endpoint.traffic.values())
     if total != 100:
         yield f"The traffic of {endpoint.name!r} sums to {total}, not 100."
-    for number in endpoint.traffic:
+    for number in endpoint.running | set(endpoint.traffic):
         if (endpoint.name, number) not in every_revision:
             yield f"The endpoint {endpoint.name!r} sends traffic to revision {number}, which does not exist."
+    shares: Counter[int] = Counter()
+    for number, size in endpoint.split.places:
+        shares[number] += size
+    if shares and shares != {number: percent * PLACES // 100 for number, percent in endpoint.traffic.items()}:
+        yield f"The places of {endpoint.name!r} do not agree with its traffic."

@@ -7,47 +7,44 @@ Conflict or InternalError. Anything else passes through: it is a bug, not a cond
 from __future__ import annotations
 
 import errno
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from inferry.errors import Conflict, InferryError, InternalError, StorageFull, Unavailable
+from inferry.errors import Conflict, InferryError, StorageFull, Unavailable
+from inferry.storage import postgres, sqlite
 
-_FULL = "The disk is full; nothing was changed."
-_FREE = "Free some space or delete old versions, then try again."
-
-_SQLITE_FULL = {13, 4874}  # SQLITE_FULL, SQLITE_IOERR_SHMSIZE: the shared index cannot grow
-_SQLITE_BUSY = {5, 6}
-_SQLITE_DAMAGED = {11, 26}
-_POSTGRES_FULL = "53100"
+LOST = (ConnectionError, TimeoutError, ssl.SSLError)
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise the house's error for a known failure of the database or the disk."""
+def translated(database: str = "The metadata database") -> Iterator[None]:
+    """Raise the house's error for a known failure of the database (as people call it) or the disk."""
     try:
         yield
     except DBAPIError as error:
-        known = _known(error)
+        known = _known(error, database)
         if known is None:
             raise
         raise known from error
+    except PoolTimeoutError as error:
+        raise Unavailable("The metadata database is busy.", help="Try again.", retry_after=1.0) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(_FULL, help=_FREE) from error
-        raise
+            raise StorageFull(
+                "The disk is full; nothing was changed.", help="Free some space or delete old versions, then try again."
+            ) from error
+        known = postgres.known(error, database) if isinstance(error, LOST) else None
+        if known is None:
+            raise
+        raise known from error
 
 
-def _known(error: DBAPIError) -> InferryError | None:
-    extended = getattr(error.orig, "sqlite_errorcode", -1)
-    primary = extended & 0xFF if extended >= 0 else -1
-    if {extended, primary} & _SQLITE_FULL or getattr(error.orig, "sqlstate", "") == _POSTGRES_FULL:
-        return StorageFull(_FULL, help=_FREE)
-    if primary in _SQLITE_BUSY:
-        return Unavailable("The metadata database is busy.", help="Try again.", retry_after=1.0)
-    if primary in _SQLITE_DAMAGED:
-        return InternalError("The metadata database is damaged.", help="Restore it from a backup.")
-    if isinstance(error, IntegrityError):
+def _known(error: DBAPIError, database: str) -> InferryError | None:
+    known = sqlite.known(error) if hasattr(error.orig, "sqlite_errorcode") else postgres.known(error, database)
+    if known is None and isinstance(error, IntegrityError):
         return Conflict("Another change was made at the same moment.", help="Look at the present state and try again.")
-    return None
+    return known

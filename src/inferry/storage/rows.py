@@ -8,7 +8,16 @@ import msgspec
 from sqlalchemy import RowMapping
 
 from inferry.types.bundle import Manifest
+from inferry.types.lineage import Lineage
 from inferry.types.registry import Endpoint, Key, Revision, RevisionConfig, Version
+from inferry.types.traffic import Split
+
+_MANIFEST = msgspec.json.Decoder(Manifest)
+_LINEAGE = msgspec.json.Decoder(Lineage)
+_CONFIG = msgspec.json.Decoder(RevisionConfig)
+_TRAFFIC = msgspec.json.Decoder(dict[int, int])
+_SPLIT = msgspec.json.Decoder(Split)
+_ENDPOINTS = msgspec.json.Decoder(tuple[str, ...])
 
 
 def to_text(value: Any) -> str:
@@ -18,43 +27,46 @@ def to_text(value: Any) -> str:
 
 def version_row(version: Version) -> dict[str, Any]:
     """A version as a row's values."""
-    return {**_plain(version), "manifest": to_text(version.manifest)}
+    return {**plain(version), "manifest": to_text(version.manifest), "lineage": to_text(version.lineage)}
 
 
 def revision_row(revision: Revision) -> dict[str, Any]:
     """A revision as a row's values."""
-    return {**_plain(revision), "config": to_text(revision.config)}
+    return {**plain(revision), "config": to_text(revision.config)}
 
 
 def endpoint_row(endpoint: Endpoint) -> dict[str, Any]:
     """An endpoint as a row's values."""
-    return {**_plain(endpoint), "traffic": to_text(endpoint.traffic)}
+    return {**plain(endpoint), "traffic": to_text(endpoint.traffic), "split": to_text(endpoint.split)}
 
 
 def key_row(key: Key) -> dict[str, Any]:
     """A key as a row's values."""
-    return {**_plain(key), "endpoints": to_text(key.endpoints)}
+    return {**plain(key), "endpoints": to_text(key.endpoints)}
 
 
 def to_version(row: RowMapping) -> Version:
     """A row of `versions`."""
-    return Version(**{**row, "manifest": msgspec.json.decode(row["manifest"], type=Manifest)})
+    manifest = _MANIFEST.decode(row["manifest"])
+    return Version(**{**row, "manifest": manifest, "lineage": _LINEAGE.decode(row["lineage"])})
 
 
 def to_revision(row: RowMapping) -> Revision:
     """A row of `revisions`."""
-    return Revision(**{**row, "config": msgspec.json.decode(row["config"], type=RevisionConfig)})
+    return Revision(**{**row, "config": _CONFIG.decode(row["config"])})
 
 
 def to_endpoint(row: RowMapping) -> Endpoint:
     """A row of `endpoints`."""
-    return Endpoint(**{**row, "traffic": msgspec.json.decode(row["traffic"], type=dict[int, int])})
+    traffic = _TRAFFIC.decode(row["traffic"])
+    return Endpoint(**{**row, "traffic": traffic, "split": _SPLIT.decode(row["split"])})
 
 
 def to_key(row: RowMapping) -> Key:
     """A row of `keys`."""
-    return Key(**{**row, "endpoints": msgspec.json.decode(row["endpoints"], type=tuple[str, ...])})
+    return Key(**{**row, "endpoints": _ENDPOINTS.decode(row["endpoints"])})
 
 
-def _plain(value: msgspec.Struct) -> dict[str, Any]:
+def plain(value: msgspec.Struct) -> dict[str, Any]:
+    """The fields of a noun."""
     return {field: getattr(value, field) for field in value.__struct_fields__}

@@ -1,59 +1,71 @@
-"""Opening the database: a private file, durable settings, and the schema brought to its head.
+"""Opening the database, and bringing its schema to its head.
 
-Data flow: url -> engine -> the schema's revision by plain SQL -> at head: done; behind:
-Alembic (imported only now) upgrades it in one transaction; unknown: a newer Inferry wrote it.
+Data flow: url -> the engines of its kind (`sqlite`, `postgres`) -> the schema's revision by plain SQL -> at head:
+done; behind: Alembic (imported only now) upgrades it in one transaction; unknown: a newer Inferry wrote it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sqlite3
-import tempfile
-import time
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from inferry.errors import Conflict
+from inferry.storage import postgres, sqlite
 from inferry.storage.faults import translated
+from inferry.types.database import parse_database_url
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012", "0013", "0014", "0015")
 """Every schema revision this code knows, oldest first; the last is the head."""
 
-_BUSY_MS = 10_000
+
+@dataclass(frozen=True)
+class Database:
+    """An open database. `reader` and `writer` may be one engine; `shown` is how people know it."""
+
+    reader: Engine
+    writer: Engine
+    shown: str
+
+    @property
+    def called(self) -> str:
+        """Its name at the beginning of a sentence."""
+        return f"The database {self.shown}"
+
+    def close(self) -> None:
+        """Drop all connections, and with them the locks."""
+        self.writer.dispose()
+        self.reader.dispose()
+
+
+def open_database(url: str, *, own: bool = False) -> Database:
+    """A database whose schema is at the head. `own`: nobody else may write to it as long as it is open (on SQLite the
+    lock on the home sees to that)."""
+    database = _connect(url, own=own)
+    try:
+        with translated(database.called):
+            if own:
+                database.writer.connect().close()  # before a migration: the owner may be an older Inferry
+            _bring_to_head(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def open_engine(url: str) -> Engine:
     """An engine on a database whose schema is at the head."""
-    target = make_url(url)
-    if target.get_backend_name() == "sqlite" and target.database:
-        with translated():
-            _make_private(target.database)
-    engine = create_engine(target)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    try:
-        with translated():
-            _bring_to_head(engine)
-    except BaseException:
-        engine.dispose()
-        raise
-    return engine
+    return open_database(url).reader
 
 
-def at_head(path: Path) -> bool:
-    """Whether the SQLite database there needs no migration."""
-    if not path.exists():
-        return False
-    engine = create_engine(f"sqlite:///{path}")
+def at_head(url: str) -> bool:
+    """Whether the database there needs no migration."""
+    database = _connect(url)
     try:
-        with translated(), engine.connect() as connection:
+        with translated(database.called), database.reader.connect() as connection:
             return _revision(connection) == REVISIONS[-1]
     finally:
-        engine.dispose()
+        database.close()
 
 
 def writing(engine: Engine) -> Engine:
@@ -61,56 +73,26 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(inferry_write=True)
 
 
-def _make_private(path: str) -> None:
-    """Give the file mode 0600, making it when it is not there; the log beside it inherits the mode.
-
-    It is never opened here: closing a database's file would drop the locks that SQLite holds
-    on it for other connections of this process.
-    """
-    target = Path(path)
-    if not target.exists():
-        handle, fresh = tempfile.mkstemp(prefix=".inferry-", dir=target.parent)  # made with mode 0600
-        os.close(handle)
-        with contextlib.suppress(FileExistsError):  # another opener was first
-            os.link(fresh, target)
-        Path(fresh).unlink()
-    target.chmod(0o600)
+def _connect(url: str, *, own: bool = False) -> Database:
+    if url.startswith("sqlite:"):
+        with translated():
+            engine = sqlite.make_engine(url)
+        return Database(engine, writing(engine), "SQLite")
+    target = parse_database_url(url)
+    with translated():
+        reader = postgres.make_engine(target)
+        owner = postgres.make_owner(target) if own else reader
+    return Database(reader, writing(owner), target.shown)
 
 
-def _set_up_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin where `_begin_sqlite` says, also around DDL
-    connection.execute(f"PRAGMA busy_timeout={_BUSY_MS}")  # first: the others may have to wait
-    _use_wal(connection)
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _use_wal(connection: Any) -> None:
-    """Write-ahead logging. SQLite does not wait for other openers when the mode is changed, so we do."""
-    give_up = time.monotonic() + _BUSY_MS / 1000
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """A writer locks at once: upgrading a read lock later could fail half way as busy."""
-    write = connection.get_execution_options().get("inferry_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-
-def _bring_to_head(engine: Engine) -> None:
-    with engine.connect() as connection:
+def _bring_to_head(database: Database) -> None:
+    with database.reader.connect() as connection:
         found = _revision(connection)
     if found == REVISIONS[-1]:
         return
-    with writing(engine).begin() as connection:
+    with database.writer.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            postgres.check_encoding(connection)
         found = _revision(connection)  # another process may have been first
         if found not in (None, *REVISIONS):
             raise Conflict(

@@ -8,7 +8,7 @@ Buckets are powers of two of a microsecond split in four, so any quantile is wit
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SUB_BITS = 2
 BUCKETS = 40 << SUB_BITS
@@ -35,8 +35,8 @@ class Series:
     """Counts and latencies of one endpoint's revision through one door."""
 
     __slots__ = (
-        "batched", "buckets", "executions", "failed_us", "last", "predict_us", "queue_us", "rows", "statuses",
-        "total_us",
+        "batched", "buckets", "executions", "failed_us", "first_buckets", "first_us", "last", "predict_us", "queue_us",
+        "read", "rows", "statuses", "total_us", "written",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -50,6 +50,9 @@ class Series:
         self.executions = 0.0  # runs of the model; each mate of a batch counts its part of one
         self.failed_us = 0  # of total_us, what ended with an error
         self.last = 0.0  # when the last was answered (Unix seconds)
+        self.first_buckets: list[int] = []  # of answers in parts: how long until the first
+        self.first_us = 0
+        self.read = self.written = 0  # tokens
 
     def observe(self, status: int, total_us: int, queue_us: int, predict_us: int, batch: int, rows: int) -> None:
         """Count one answered request."""
@@ -66,26 +69,42 @@ class Series:
         if status != 200:
             self.failed_us += total_us
 
+    def observe_first(self, first_us: int) -> None:
+        """Count the first part of an answer."""
+        self.first_buckets = self.first_buckets or [0] * BUCKETS
+        self.first_buckets[bucket_of(first_us)] += 1
+        self.first_us += first_us
+
+    def count_tokens(self, read: int, written: int) -> None:
+        """Count what a language model read and wrote."""
+        self.read += read
+        self.written += written
+
     def quantile(self, q: float) -> float:
         """The q-quantile of latency in seconds (0 when nothing was measured)."""
-        total = sum(self.buckets)
-        need, seen = q * total, 0
-        for bucket, count in enumerate(self.buckets):
-            seen += count
-            if count and seen >= need:
-                return upper_bound(bucket) / 1e6
-        return 0.0
+        return quantile_of(self.buckets, q)
+
+
+def quantile_of(buckets: Sequence[int], q: float) -> float:
+    """The q-quantile in seconds of what was counted by `bucket_of` (0 when nothing was)."""
+    need, seen = q * sum(buckets), 0
+    for bucket, count in enumerate(buckets):
+        seen += count
+        if count and seen >= need:
+            return upper_bound(bucket) / 1e6
+    return 0.0
 
 
 Labels = tuple[tuple[str, str], ...]
 
 
 class Metrics:
-    """All series of this process. `gauges` are set just before rendering."""
+    """All series of this process. `gauges` and `totals` (counters without a series) are set just before rendering."""
 
     def __init__(self) -> None:
         self.series: dict[Labels, Series] = {}
         self.gauges: dict[tuple[str, Labels], float] = {}
+        self.totals: dict[str, float] = {}
 
     def get(self, labels: Labels) -> Series:
         """The series with these labels, made on first use."""
@@ -118,7 +137,23 @@ class Metrics:
             "Sum over requests of the size of the batch they ran in.",
             self._each("batched", 1),
         )
-        lines += self._histogram()
+        tokens = {labels: series for labels, series in self.series.items() if series.read or series.written}
+        for name, help, of in (
+            ("inferry_prompt_tokens_total", "Tokens that language models read.", "read"),
+            ("inferry_output_tokens_total", "Tokens that language models wrote.", "written"),
+        ):
+            lines += family(name, "counter", help, ((labels, getattr(tokens[labels], of)) for labels in tokens))
+        lines += histogram(
+            "inferry_request_seconds",
+            "Time from the last byte of a request to the first of its answer.",
+            ((labels, series.buckets, series.total_us) for labels, series in self.series.items()),
+        )
+        firsts = [(labels, one.first_buckets, one.first_us) for labels, one in self.series.items() if one.first_buckets]
+        if firsts:
+            help = "Time from the last byte of a request to the first part of its answer: of a text, the first token."
+            lines += histogram("inferry_first_part_seconds", help, firsts)
+        for name, value in self.totals.items():
+            lines += family(name, "counter", "Since this process began.", [((), value)])
         names = sorted({name for name, _ in self.gauges})
         for name in names:
             rows = ((labels, value) for (other, labels), value in self.gauges.items() if other == name)
@@ -128,23 +163,21 @@ class Metrics:
     def _each(self, field: str, unit: float) -> Iterable[tuple[Labels, float]]:
         return ((labels, getattr(series, field) * unit) for labels, series in self.series.items())
 
-    def _histogram(self) -> list[str]:
-        name = "inferry_request_seconds"
-        lines = [
-            f"# HELP {name} Time from the last byte of a request to the first of its answer.",
-            f"# TYPE {name} histogram",
-        ]
-        for labels, series in self.series.items():
-            seen, bucket, total = 0, 0, sum(series.buckets)
-            for bound in BOUNDS_S:
-                while bucket < BUCKETS and upper_bound(bucket) <= bound * 1e6:
-                    seen += series.buckets[bucket]
-                    bucket += 1
-                lines.append(f"{name}_bucket{text((*labels, ('le', f'{bound:g}')))} {seen}")
-            lines.append(f"{name}_bucket{text((*labels, ('le', '+Inf')))} {total}")
-            lines.append(f"{name}_sum{text(labels)} {series.total_us / 1e6:.6f}")
-            lines.append(f"{name}_count{text(labels)} {total}")
-        return lines
+
+def histogram(name: str, help: str, rows: Iterable[tuple[Labels, list[int], int]]) -> list[str]:
+    """One histogram: of each row its labels, buckets and sum in microseconds."""
+    lines = [f"# HELP {name} {help}", f"# TYPE {name} histogram"]
+    for labels, buckets, total_us in rows:
+        seen, bucket, total = 0, 0, sum(buckets)
+        for bound in BOUNDS_S:
+            while bucket < BUCKETS and upper_bound(bucket) <= bound * 1e6:
+                seen += buckets[bucket]
+                bucket += 1
+            lines.append(f"{name}_bucket{text((*labels, ('le', f'{bound:g}')))} {seen}")
+        lines.append(f"{name}_bucket{text((*labels, ('le', '+Inf')))} {total}")
+        lines.append(f"{name}_sum{text(labels)} {total_us / 1e6:.6f}")
+        lines.append(f"{name}_count{text(labels)} {total}")
+    return lines
 
 
 def text(labels: Labels) -> str:

@@ -7,9 +7,14 @@ with, so every method says in plain Python what it means.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
-from inferry.errors import Conflict, InvalidInput, NotFound
+import msgspec
+
+from inferry.errors import Conflict, NotFound
+from inferry.policy import traffic
 from inferry.types.registry import Commit, Endpoint, Key, Model, Revision, RevisionConfig, Version
+from inferry.types.webhooks import Event
 
 
 class MemoryStore:
@@ -28,7 +33,12 @@ class MemoryStore:
         current = self._endpoints.get(commit.endpoint)
         if current is not None and current.model != commit.model:
             raise Conflict(f"The endpoint {commit.endpoint!r} serves the model {current.model!r}.")
-        version = self.find_version(commit.model, commit.manifest.source)
+        if current is None and commit.percent < 100:
+            raise Conflict(f"Nothing serves {commit.endpoint!r} yet.")
+        if commit.version:
+            version: Version | None = self.version(commit.model, commit.version)
+        else:
+            version = self.find_version(commit.model, commit.manifest.source)
         made = version is None
         if version is None:
             self._models.setdefault(commit.model, now)
@@ -42,26 +52,39 @@ class MemoryStore:
                 created=now,
                 created_by=commit.created_by,
                 manifest=commit.manifest,
+                lineage=commit.lineage,
             )
             self._versions[version.model, version.number] = version
-        return version, self._revise(commit.endpoint, version, commit.config, now, commit.created_by), made
+        revision = self._revise(commit.endpoint, version, commit.config, now, commit.created_by)
+        self._keep(
+            traffic.introduce(
+                self._endpoints[commit.endpoint], revision.number, commit.percent, keep_warm=commit.keep_warm
+            ),
+            now,
+        )
+        return version, revision, made
 
     def commit_revision(
-        self, endpoint: str, version: int, config: RevisionConfig, now: float, created_by: str
+        self, endpoint: str, instead: int, config: RevisionConfig, now: float, created_by: str
     ) -> Revision:
-        """A new revision of an existing version, given all traffic."""
-        model = self.endpoint(endpoint).model
-        return self._revise(endpoint, self.version(model, version), config, now, created_by)
-
-    def set_traffic(self, endpoint: str, traffic: dict[int, int], now: float) -> Endpoint:
-        """Point the endpoint at existing revisions."""
-        if sum(traffic.values()) != 100 or any(not 0 <= percent <= 100 for percent in traffic.values()):
-            raise InvalidInput("The traffic percents do not sum to 100.")
+        """A new revision of the version of another one, in its place."""
         found = self.endpoint(endpoint)
-        for number in traffic:
+        if (endpoint, instead) not in self._revisions:
+            raise NotFound(f"The endpoint {endpoint!r} has no revision {instead}.")
+        old = self._revisions[endpoint, instead]
+        revision = self._revise(endpoint, self.version(old.model, old.version), config, now, created_by)
+        self._keep(traffic.supersede(found, instead, revision.number), now)
+        return revision
+
+    def change_traffic(
+        self, endpoint: str, change: Callable[[Endpoint], Endpoint], now: float, *_told: Event
+    ) -> Endpoint:
+        """Share an endpoint's requests out among existing revisions."""
+        made = change(self.endpoint(endpoint))
+        for number in made.running:
             if (endpoint, number) not in self._revisions:
                 raise NotFound(f"The endpoint {endpoint!r} has no revision {number}.")
-        return self._point(found, traffic, now)
+        return self._keep(made, now)
 
     def find_version(self, model: str, source: str) -> Version | None:
         """The version made from these source bytes, if any."""
@@ -102,7 +125,7 @@ class MemoryStore:
         self.endpoint(endpoint)
         return [r for _, r in sorted(self._revisions.items()) if r.endpoint == endpoint]
 
-    def delete_endpoint(self, name: str) -> None:
+    def delete_endpoint(self, name: str, *_told: Event) -> None:
         """Remove an endpoint and its revisions."""
         self.endpoint(name)
         del self._endpoints[name]
@@ -159,9 +182,8 @@ class MemoryStore:
             raise Conflict(f"{model}:{number} is used.")
 
     def _revise(self, endpoint: str, version: Version, config: RevisionConfig, now: float, created_by: str) -> Revision:
-        found = self._endpoints.get(endpoint)
-        if found is None:
-            found = Endpoint(name=endpoint, model=version.model, traffic={}, created=now, updated=now)
+        fresh = Endpoint(name=endpoint, model=version.model, traffic={}, created=now, updated=now)
+        found = self._endpoints.setdefault(endpoint, fresh)
         revision = Revision(
             endpoint=endpoint,
             number=self._next("endpoint", endpoint),
@@ -174,12 +196,11 @@ class MemoryStore:
             created_by=created_by,
         )
         self._revisions[endpoint, revision.number] = revision
-        self._point(found, {revision.number: 100}, now)
         return revision
 
-    def _point(self, endpoint: Endpoint, traffic: dict[int, int], now: float) -> Endpoint:
-        updated = Endpoint(
-            name=endpoint.name, model=endpoint.model, traffic=traffic, created=endpoint.created, updated=now
-        )
-        self._endpoints[endpoint.name] = updated
-        return updated
+    def _keep(self, endpoint: Endpoint, now: float) -> Endpoint:
+        for number in self._endpoints[endpoint.name].running - endpoint.running:
+            this = endpoint.name, number
+            self._revisions[this] = msgspec.structs.replace(self._revisions[this], stopped=now)
+        self._endpoints[endpoint.name] = msgspec.structs.replace(endpoint, updated=now)
+        return self._endpoints[endpoint.name]

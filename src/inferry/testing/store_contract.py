@@ -8,15 +8,19 @@ class TestMyStore(StoreContract):
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from inferry.errors import Conflict, InvalidInput, NotFound
 from inferry.interfaces.store import MetadataStore
+from inferry.policy import traffic
 from inferry.types.bundle import FileEntry, Manifest
-from inferry.types.registry import Commit, Key, RevisionConfig
+from inferry.types.registry import Commit, Endpoint, Key, RevisionConfig
 from inferry.types.signature import Inspection, Signature, TensorSpec
+from inferry.types.traffic import Mirror, TrafficPlan
 
 
 def digest_of(text: str) -> str:
@@ -24,7 +28,15 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def make_commit(source: str = "a", *, model: str = "fraud", endpoint: str = "", **config: Any) -> Commit:
+def make_commit(
+    source: str = "a",
+    *,
+    model: str = "fraud",
+    endpoint: str = "",
+    percent: int = 100,
+    keep_warm: bool = False,
+    **config: Any,
+) -> Commit:
     """A deploy of some bytes named `source` to an endpoint named like the model, or as given."""
     signature = Signature(
         kind="tensors",
@@ -48,7 +60,14 @@ def make_commit(source: str = "a", *, model: str = "fraud", endpoint: str = "", 
         size=123,
         config=RevisionConfig(**config),
         created_by="ada",
+        percent=percent,
+        keep_warm=keep_warm,
     )
+
+
+def to(weights: dict[int, int]) -> Callable[[Endpoint], Endpoint]:
+    """The change that gives each revision a percent."""
+    return partial(traffic.point, weights=weights)
 
 
 def make_key(name: str, **values: Any) -> Key:
@@ -118,24 +137,56 @@ class StoreContract:
     def test_rollback_points_at_an_older_revision_and_the_next_deploy_replaces_that(self, store: MetadataStore) -> None:
         store.commit_deploy(make_commit("a"), now=1)
         store.commit_deploy(make_commit("b"), now=2)
-        assert store.set_traffic("fraud", {1: 100}, now=3).revision == 1
+        assert store.change_traffic("fraud", lambda found: traffic.return_to(found, 1), now=3).revision == 1
         _, revision, _ = store.commit_deploy(make_commit("c"), now=4)
         assert (revision.number, revision.replaces) == (3, 1)
 
     def test_traffic_sums_to_a_hundred_over_known_revisions(self, store: MetadataStore) -> None:
         store.commit_deploy(make_commit("a"), now=1)
         store.commit_deploy(make_commit("b"), now=2)
-        assert store.set_traffic("fraud", {1: 10, 2: 90}, now=3).traffic == {1: 10, 2: 90}
+        made = store.change_traffic("fraud", to({1: 10, 2: 90}), now=3)
+        assert made.traffic == {1: 10, 2: 90}
+        assert store.endpoint("fraud") == made
         bad: list[dict[int, int]] = [{}, {1: 99}, {1: 150, 2: -50}]
-        for traffic in bad:
+        for weights in bad:
             with pytest.raises(InvalidInput):
-                store.set_traffic("fraud", traffic, now=4)
+                store.change_traffic("fraud", to(weights), now=4)
         with pytest.raises(NotFound):
-            store.set_traffic("fraud", {9: 100}, now=4)
+            store.change_traffic("fraud", to({9: 100}), now=4)
         with pytest.raises(NotFound):
-            store.set_traffic("nobody", {1: 100}, now=4)
+            store.change_traffic("nobody", to({1: 100}), now=4)
         assert store.endpoint("fraud").traffic == {1: 10, 2: 90}
         assert store.endpoint("fraud").updated == 3
+
+    def test_a_deploy_may_take_a_share_or_none_and_keep_the_one_before_warm(self, store: MetadataStore) -> None:
+        with pytest.raises(Conflict):
+            store.commit_deploy(make_commit("a", percent=10), now=1)
+        assert store.models() == []
+        store.commit_deploy(make_commit("a"), now=1)
+        store.commit_deploy(make_commit("b", percent=10), now=2)
+        assert store.endpoint("fraud").traffic == {1: 90, 2: 10}
+        store.commit_deploy(make_commit("c", percent=0), now=3)
+        found = store.endpoint("fraud")
+        assert (found.traffic, found.split.warm, found.running) == ({1: 90, 2: 10}, (3,), {1, 2, 3})
+        store.commit_deploy(make_commit("d", keep_warm=True), now=4)
+        found = store.endpoint("fraud")
+        assert (found.traffic, found.split.warm) == ({4: 100}, (1,))
+        assert store.check() == []
+
+    def test_what_should_run_exists(self, store: MetadataStore) -> None:
+        store.commit_deploy(make_commit("a"), now=1)
+        for plan in (TrafficPlan(pin={"k": 7}), TrafficPlan(warm=(7,)), TrafficPlan(mirror=Mirror(revision=7))):
+            with pytest.raises(NotFound):
+                store.change_traffic("fraud", partial(traffic.arrange, plan=plan), now=2)
+        assert store.endpoint("fraud").updated == 1
+
+    def test_another_config_takes_the_place_of_the_largest_share(self, store: MetadataStore) -> None:
+        store.commit_deploy(make_commit("a"), now=1)
+        store.commit_deploy(make_commit("b", percent=10), now=2)
+        revision = store.commit_revision("fraud", 1, RevisionConfig(replicas=4), now=3, created_by="bob")
+        assert (revision.number, revision.version) == (3, 1)
+        assert store.endpoint("fraud").traffic == {3: 90, 2: 10}
+        assert store.check() == []
 
     def test_another_config_is_a_new_revision_of_the_same_version(self, store: MetadataStore) -> None:
         store.commit_deploy(make_commit("a"), now=1)

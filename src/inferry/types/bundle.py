@@ -4,6 +4,7 @@ Layout on disk:
     manifest.json          this Manifest, canonical JSON; its sha256 is the bundle's digest
     artifact/...           the model file or folder as it was given
     environment/lock.txt   pinned packages with hashes (absent: the platform's own environment)
+    converted/model.onnx   the artifact as ONNX, when that serves in its place
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 import msgspec
 
 from inferry.types.signature import Inspection, Signature
+
+CONVERTED = "converted"
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +43,36 @@ class Lock(msgspec.Struct, frozen=True, kw_only=True):
     python: str = ""
 
 
+class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What came of converting a model to ONNX. `serves`: the converted one does; else `reason` says why not.
+
+    `runtime`, `entry`, `options` and `environment` are those of the native model. Numbers were compared on
+    `rows` rows: the `largest` difference was found in `where`, and is within `atol + rtol * |native|`.
+    `native_us` and `onnx_us`: microseconds of a prediction of one row.
+    """
+
+    serves: bool = False
+    reason: str = ""
+    asked: str = "auto"
+    runtime: str = ""
+    entry: str = ""
+    options: dict[str, Any] = {}
+    environment: EnvironmentSpec = EnvironmentSpec()
+    converter: str = ""
+    rows: int = 0
+    largest: float = 0.0
+    where: str = ""
+    rtol: float = 0.0
+    atol: float = 0.0
+    native_us: float = 0.0
+    onnx_us: float = 0.0
+
+    @property
+    def speed_up(self) -> float:
+        """How many times faster the converted model answers one row; 0 when it was not measured."""
+        return round(self.native_us / self.onnx_us, 1) if self.onnx_us else 0.0
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a bundle holds. `source` is the sha256 over what the user gave (artifact files
     and sample), so that the same bytes are recognised even when the lock would differ."""
@@ -52,6 +85,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     environment: EnvironmentSpec = EnvironmentSpec()
     files: tuple[FileEntry, ...] = ()
     inspection: Inspection
+    conversion: Conversion | None = None
+
+    @property
+    def folder(self) -> str:
+        """The folder of the bundle that its runtime loads from. Nothing else is read by replicas."""
+        return CONVERTED if self.conversion and self.conversion.serves else "artifact"
 
     @property
     def signature(self) -> Signature:

@@ -1,9 +1,9 @@
 """Frames: what gateway, control and replicas say to each other over a stream socket.
 
     request: u32 length, u64 id, u8 kind, u8 door, u16 flags, u32 json_size, u64 deadline,
-             u8 name_size, u8 version_size, name, version, body
+             u8 name_size, u8 version_size, name, version, with MEDIA u16 size and media, body
     reply:   u32 length, u64 id, u8 kind, u8 content, u16 status, u32 json_size,
-             u32 queue_us, u32 predict_us, u16 batch, u16 rows, body
+             u32 queue_us, u32 predict_us, u16 batch, u16 rows, body, and with TOLD u32 read, u32 written
 
 `length` counts all that follows it. `deadline` is CLOCK_MONOTONIC microseconds (0: none).
 `json_size` is the Inference-Header-Content-Length (0: the body is all JSON). Data only:
@@ -17,6 +17,7 @@ Every request gets exactly one RESULT, whatever becomes of it, so a segment is n
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ REQUEST = struct.Struct("<IQBBHIQ")
 REPLY = struct.Struct("<IQBBHIIIHH")
 SEGMENT = struct.Struct("<QQQ")  # a segment's id, where the body begins in it and its size (0: it follows here)
 ANSWER = struct.Struct("<Q")  # the size of an answer at the segment's start
+MEDIA = struct.Struct("<H")
+TOKENS = struct.Struct("<II")  # what a language model read and wrote, behind a reply's body
 
 # Kinds of request. CANCEL: nobody waits for the request of that id. RELEASE: the segment of that id is over.
 INFER, STATUS, STOP, CANCEL, RELEASE = 1, 2, 3, 4, 5
@@ -37,21 +40,43 @@ DOOR_GRPC = 3  # Open Inference Protocol, protobuf
 DOOR_PREDICT, DOOR_CLASSIFY, DOOR_REGRESS = 4, 5, 6  # KServe v1 and TensorFlow Serving, JSON
 DOOR_MLFLOW, DOOR_MLFLOW_CSV = 7, 8  # MLflow's scoring server
 DOOR_TFS = 9  # TensorFlow Serving's Predict, protobuf
+DOOR_FILE, DOOR_FORM, DOOR_CSV = 10, 11, 12  # a file of any kind, multipart/form-data, CSV; answered in plain JSON
+DOOR_CHAT, DOOR_COMPLETIONS, DOOR_EMBEDDINGS = 13, 14, 15  # OpenAI
+# A body of any type, for the package of another system as its own server would hand it over: TorchServe's
+# predictions, Azure ML's score, Hugging Face's endpoints, SageMaker's invocations in other types than MLflow reads.
+DOOR_PREDICTIONS, DOOR_SCORE, DOOR_HANDLER, DOOR_INVOKE = 16, 17, 18, 19
+POSTED = frozenset((DOOR_PREDICTIONS, DOOR_SCORE, DOOR_HANDLER, DOOR_INVOKE, DOOR_MLFLOW, DOOR_MLFLOW_CSV))
+OPENAI = frozenset((DOOR_CHAT, DOOR_COMPLETIONS, DOOR_EMBEDDINGS))  # their bodies name the endpoint
 
 FLAG_GZIP, FLAG_DEFLATE = 1, 2  # the body's Content-Encoding
 FLAG_STREAM = 4  # who asked takes an answer in parts
 FLAG_SEGMENT, FLAG_NEW = 8, 16  # a segment goes with the request; its descriptor comes along
+FLAG_CSV = 32  # who asked wants the answer as CSV
+FLAG_MEDIA = 64  # the body's content type goes along, and behind a newline which types who asked accepts
 FLAGS_ENCODED = FLAG_GZIP | FLAG_DEFLATE
 
 # A reply's content type; END: the parts before it were all (its body is empty unless it is an error's).
 CONTENT_END, CONTENT_JSON, CONTENT_BINARY, CONTENT_PROTO = 0, 1, 2, 3
+CONTENT_PNG, CONTENT_JPEG, CONTENT_GIF, CONTENT_WEBP, CONTENT_WAV, CONTENT_PDF, CONTENT_CSV = 4, 5, 6, 7, 8, 9, 10
+CONTENT_NAMED = 11  # the body begins with a byte that says how long its content type is, and that type
+MEDIA_TYPES = {
+    CONTENT_JSON: "application/json", CONTENT_BINARY: "application/octet-stream",
+    CONTENT_PNG: "image/png", CONTENT_JPEG: "image/jpeg", CONTENT_GIF: "image/gif", CONTENT_WEBP: "image/webp",
+    CONTENT_WAV: "audio/wav", CONTENT_PDF: "application/pdf", CONTENT_CSV: "text/csv; charset=utf-8",
+}  # fmt: skip
 IN_SEGMENT = 128  # added to the content type: the body is an ANSWER struct
+TOLD = 64  # added to the content type: TOKENS follow the body
 
 CANCELLED = 499  # status of a reply that nobody waits for
 ANCILLARY = 1024  # room for descriptors
 BIG = 64 << 10  # bodies from this size on go through shared memory where there is any
 
 MAX_FRAME = 1 << 30
+MAX_MEDIA = 512
+MEDIA_TYPE = re.compile(rb"[\w.+-]{1,60}/[\w.+-]{1,100}(?: ?; ?[\w.+-]{1,30}=[\w.+:/\"-]{1,80}){0,2}", re.ASCII)
+
+
+NO_TOKENS = (0, 0)
 
 
 class Request(NamedTuple):
@@ -66,10 +91,11 @@ class Request(NamedTuple):
     name: bytes
     version: bytes
     body: bytes | memoryview
+    media: bytes = b""
 
 
 class Reply(NamedTuple):
-    """A reply frame. Times in microseconds; `rows` and `batch` are for meters."""
+    """A reply frame. Times in microseconds; `rows`, `batch` and `tokens` (read, written) are for meters."""
 
     id: int
     kind: int
@@ -81,14 +107,17 @@ class Reply(NamedTuple):
     batch: int = 0
     rows: int = 0
     body: bytes | memoryview = b""
+    tokens: tuple[int, int] = NO_TOKENS
 
 
 def pack_request(
     id: int, kind: int, door: int = 0, flags: int = 0, json_size: int = 0, deadline: int = 0,
-    name: bytes = b"", version: bytes = b"", body: bytes = b"",
+    name: bytes = b"", version: bytes = b"", body: bytes = b"", media: bytes = b"",
 ) -> bytes:  # fmt: skip
-    """One request frame as bytes."""
+    """One request frame as bytes. `media` goes along when the flags say so."""
     target = bytes((len(name), len(version))) + name + version
+    if flags & FLAG_MEDIA:
+        target += MEDIA.pack(len(media)) + media
     size = REQUEST.size - 4 + len(target) + len(body)
     return b"".join((REQUEST.pack(size, id, kind, door, flags, json_size, deadline), target, body))
 
@@ -96,8 +125,12 @@ def pack_request(
 def pack_reply(
     id: int, kind: int, content: int = CONTENT_JSON, status: int = 200, json_size: int = 0,
     queue_us: int = 0, predict_us: int = 0, batch: int = 0, rows: int = 0, body: bytes | memoryview = b"",
+    tokens: tuple[int, int] = NO_TOKENS,
 ) -> bytes:  # fmt: skip
     """One reply frame as bytes."""
+    if tokens != NO_TOKENS:
+        content |= TOLD
+        body = b"".join((body, TOKENS.pack(*(min(max(0, count), 0xFFFFFFFF) for count in tokens))))
     size = REPLY.size - 4 + len(body)
     try:
         head = REPLY.pack(size, id, kind, content, status, json_size, queue_us, predict_us, batch, rows)
@@ -130,9 +163,37 @@ def requests_in(buffer: bytearray, start: int, end: int) -> Iterator[tuple[int, 
         if at + n + v > stop:
             raise FrameError("name past the frame's end")
         name, version = bytes(view[at : at + n]), bytes(view[at + n : at + n + v])
-        body = bytes(view[at + n + v : stop])
+        at += n + v
+        media = b""
+        if flags & FLAG_MEDIA:
+            media, at = _media(view, at, stop)
+        body = bytes(view[at:stop])
         start = stop
-        yield stop, Request(id, kind, door, flags, json_size, deadline, name, version, body)
+        yield stop, Request(id, kind, door, flags, json_size, deadline, name, version, body, media)
+
+
+def pack_media(content_type: bytes, accept: bytes) -> bytes:
+    """What goes in front of a body with FLAG_MEDIA."""
+    media = b"\n".join((content_type[:MAX_MEDIA], accept[:MAX_MEDIA]))
+    return MEDIA.pack(len(media)) + media
+
+
+def _media(view: memoryview, at: int, stop: int) -> tuple[bytes, int]:
+    """The content type and what is accepted, and where the body begins."""
+    begin = at + MEDIA.size
+    end = begin + MEDIA.unpack_from(view, at)[0] if begin <= stop else stop + 1
+    if end > stop:
+        raise FrameError("a content type past the frame's end")
+    return bytes(view[begin:end]), end
+
+
+def named(body: bytes | memoryview) -> tuple[bytes, bytes | memoryview]:
+    """The content type of a body with CONTENT_NAMED, and the rest. Raises FrameError for what is none."""
+    size = body[0] if len(body) else 0
+    content_type = bytes(body[1 : 1 + size])
+    if not MEDIA_TYPE.fullmatch(content_type):
+        raise FrameError("an answer without a content type")
+    return content_type, body[1 + size :]
 
 
 def replies_in(buffer: bytearray, start: int, end: int) -> Iterator[tuple[int, Reply]]:
@@ -146,9 +207,19 @@ def replies_in(buffer: bytearray, start: int, end: int) -> Iterator[tuple[int, R
         stop = start + 4 + size
         if stop > end:
             return
-        body = bytes(view[start + head : stop])
+        body, tokens = bytes(view[start + head : stop]), NO_TOKENS
         start = stop
-        yield stop, Reply(id, kind, content, status, json_size, queue, predict, batch, rows, body)
+        if content & TOLD:
+            content &= ~TOLD
+            tokens, body = _tokens(body), body[: -TOKENS.size]
+        yield stop, Reply(id, kind, content, status, json_size, queue, predict, batch, rows, body, tokens)
+
+
+def _tokens(body: bytes) -> tuple[int, int]:
+    if len(body) < TOKENS.size:
+        raise FrameError("a body without the tokens it tells of")
+    read, written = TOKENS.unpack(body[-TOKENS.size :])
+    return read, written
 
 
 class Inbox:

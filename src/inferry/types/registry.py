@@ -1,4 +1,4 @@
-"""What the metadata store keeps: models, versions, endpoints, revisions, keys."""
+"""What the metadata store keeps: models, versions with their aliases, endpoints, revisions, keys."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 import msgspec
 
 from inferry.types.bundle import Manifest
+from inferry.types.lineage import Lineage
+from inferry.types.options import Value
+from inferry.types.rollout import Strategy
+from inferry.types.scaling import Scaling
+from inferry.types.traffic import Split
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +26,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     created_by: str
     manifest: Manifest
+    lineage: Lineage = Lineage()
 
     @property
     def reference(self) -> str:
@@ -37,20 +43,74 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     latest: int
 
 
+class Alias(msgspec.Struct, frozen=True, kw_only=True):
+    """A movable pointer to a version: `model@name`. `moved` is Unix seconds."""
+
+    model: str
+    name: str
+    version: int
+    moved: float
+    moved_by: str
+
+
+class AliasMove(msgspec.Struct, frozen=True, kw_only=True):
+    """One move of an alias. `before` 0: it was made then; `after` 0: it was deleted."""
+
+    alias: str
+    before: int
+    after: int
+    at: float
+    by: str
+
+
+class Protection(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that is not removed until somebody lifts this."""
+
+    model: str
+    version: int
+    at: float
+    by: str
+    reason: str = ""
+
+
 class RevisionConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a revision runs. `timeout_s`: default deadline of a request in seconds.
     `memory_mb`: address-space limit of a replica (0: chosen by the host). `threads`: processor
-    threads of one prediction (0: chosen by `policy.threads`)."""
+    threads of one prediction (0: chosen by `policy.threads`). `device`: auto, cpu, cuda or tpu. `gpus`: the
+    share of GPUs that a replica holds for itself, a part of one or whole ones (0: it shares with others);
+    `gpu_memory_mb`: how much of a GPU's memory it may take (0: any). `options`: of the runtime's engine, as declared
+    in the plugin group inferry.options. `scaling`: how the number of replicas varies, in place of `replicas`."""
 
     replicas: int = 1
     timeout_s: float = 30.0
     memory_mb: int = 0
     threads: int = 0
+    device: str = "auto"
+    gpus: float = 0.0
+    gpu_memory_mb: int = 0
+    options: dict[str, Value] = {}
+    scaling: Scaling | None = None
+
+    @property
+    def least(self) -> int:
+        """The replicas that always run."""
+        return self.scaling.min_replicas if self.scaling is not None else self.replicas
+
+    @property
+    def most(self) -> int:
+        """The replicas that may run."""
+        return self.scaling.max_replicas if self.scaling is not None else self.replicas
+
+    @property
+    def first(self) -> int:
+        """The replicas that it begins with: one at least shows that it answers."""
+        return max(1, self.least)
 
 
 class Revision(msgspec.Struct, frozen=True, kw_only=True):
     """One immutable running configuration of an endpoint. `replaces` is the revision that
-    served before it (0: none): where a rollback goes."""
+    served before it (0: none, or one that is not kept any more): where a rollback goes. `stopped`: when it ran last
+    (0: it never stopped)."""
 
     endpoint: str
     number: int
@@ -61,14 +121,17 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
     replaces: int
     created: float
     created_by: str
+    stopped: float = 0.0
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The stable address clients call. `traffic` maps revision number -> percent, sum 100."""
+    """The stable address clients call. `traffic` maps revision number -> percent, sum 100; `split` says how that
+    is done, and what else runs."""
 
     name: str
     model: str
     traffic: dict[int, int]
+    split: Split = Split()
     created: float
     updated: float
 
@@ -76,6 +139,21 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     def revision(self) -> int:
         """The revision with the largest share of traffic."""
         return max(self.traffic, key=lambda number: (self.traffic[number], number))
+
+    @property
+    def running(self) -> set[int]:
+        """The revisions that should run: with a share, warm, pinned to or mirrored to."""
+        shadow = {self.split.mirror.revision} if self.split.mirror is not None else set()
+        return (
+            {number for number, weight in self.traffic.items() if weight}
+            | {*self.split.warm}
+            | shadow
+            | {*self.split.pins.values()}
+        )
+
+
+JOBS_KEY = "inferry-jobs"
+"""The name of the key that the jobs process calls endpoints with."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,16 +169,29 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     expires: float = 0.0
 
 
-class Commit(msgspec.Struct, frozen=True, kw_only=True):
-    """All that one deploy makes visible, in one transaction."""
+class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is kept of a version but its number and its time."""
 
     model: str
-    endpoint: str
     bundle: str
     manifest: Manifest
     size: int
-    config: RevisionConfig
     created_by: str
+    lineage: Lineage = Lineage()
+
+
+class Commit(NewVersion, frozen=True, kw_only=True):
+    """All that one deploy makes visible, in one transaction. `version`: the number of one that is there already
+    (0: it is made, or found by its source). `percent`: the share of traffic that the new
+    revision takes; `keep_warm`: the one that loses all of it goes on running. `strategy`: how a rollout that begins
+    now gives it traffic instead."""
+
+    endpoint: str
+    config: RevisionConfig
+    version: int = 0
+    percent: int = 100
+    keep_warm: bool = False
+    strategy: Strategy | None = None
 
 
 JSON = dict[str, Any]

@@ -6,20 +6,23 @@ from typing import Any
 
 import msgspec
 
+from inferry.types.options import Value
 from inferry.types.registry import RevisionConfig
 
-Group = tuple[str, str, int, int]
+Group = tuple[str, str, int, int, str, float, int, tuple[tuple[str, Value], ...]]
 
 
 def replica_group(label: str, bundle: str, config: RevisionConfig) -> Group:
     """What must be equal for two replicas to be interchangeable: all that a replica process depends on."""
-    return label, bundle, config.memory_mb, config.threads
+    device = config.device, config.gpus, config.gpu_memory_mb
+    return label, bundle, config.memory_mb, config.threads, *device, tuple(sorted(config.options.items()))
 
 
 class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One wanted copy. Copies with equal `group` are interchangeable.
 
-    `bundle` and `environment` are digests; `label` names the log.
+    `bundle` and `environment` are digests; `label` names the log. `device`: cpu, cuda or tpu, `gpus`: the
+    ids of the GPUs that it sees.
     """
 
     id: str
@@ -28,6 +31,8 @@ class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
     environment: str
     runtime: str
     config: RevisionConfig
+    device: str = "cpu"
+    gpus: tuple[str, ...] = ()
 
     @property
     def group(self) -> Group:
@@ -56,3 +61,5 @@ class InspectTask(msgspec.Struct, frozen=True, kw_only=True):
     sample: str = ""
     memory_mb: int = 0
     timeout_s: float = 120.0
+    device: str = "cpu"
+    gpus: tuple[str, ...] = ()

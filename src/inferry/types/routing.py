@@ -10,8 +10,11 @@ from typing import Any
 
 import msgspec
 
+from inferry.types.feedback import CaptureBatch, FeedbackAsk, FeedbackTold
 from inferry.types.registry import Key
+from inferry.types.scaling import Loads
 from inferry.types.signature import Signature
+from inferry.types.traffic import RevisionCounters, Split
 
 
 class ReplicaAddress(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +25,9 @@ class ReplicaAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RevisionRoute(msgspec.Struct, frozen=True, kw_only=True):
-    """A live revision and its running copies. `weight` is a percent of the endpoint's traffic."""
+    """A live revision and its running copies. `weight` is a percent of the endpoint's traffic; with 0 it answers
+    who asks for it by number, or gets copies. `elastic`: its copies vary in number, so its load is reported;
+    `sleeps`: there may be none. `cold_start_s`: how long one takes to start (0: not known)."""
 
     number: int
     version: int
@@ -33,14 +38,18 @@ class RevisionRoute(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str = ""
     timeout_s: float = 30.0
     replicas: tuple[ReplicaAddress, ...] = ()
+    elastic: bool = False
+    sleeps: bool = False
+    cold_start_s: float = 0.0
 
 
 class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint with its revisions."""
+    """An endpoint with its revisions. `split` without places: one revision has all."""
 
     name: str
     model: str
     revisions: tuple[RevisionRoute, ...]
+    split: Split = Split()
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +60,24 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     keys: dict[str, Key] = {}
 
 
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Control -> gateway: serve by a table, or `tell` what was counted (the number of the question); captures of that
+    number are `kept`; the answer to `feedback`."""
+
+    table: RoutingTable | None = None
+    tell: int = 0
+    kept: int = 0
+    feedback: FeedbackTold | None = None
+
+
 class GatewayNews(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Gateway -> control: a table is `applied` (its generation), or a replica is `stuck` (its id)."""
+    """Gateway -> control: a table is `applied` (its generation), a replica is `stuck` (its id), or the answer to
+    the question `told`; or answers to keep, feedback that came, or the loads of elastic revisions."""
 
     applied: int = 0
     stuck: str = ""
+    told: int = 0
+    counters: tuple[RevisionCounters, ...] = ()
+    captures: CaptureBatch | None = None
+    feedback: FeedbackAsk | None = None
+    loads: Loads | None = None

@@ -14,6 +14,8 @@ class Sample:
       INT64, BOOL, or object array of str with None for missing text); all of one length.
     - ``tensors``: `tensors` maps input name -> array; a lone unnamed array has the name "".
     - ``value``: `value` is any other JSON value (a string, a nested object...).
+
+    `value` also holds what a JSON file said as it was written, for models that take JSON as it comes.
     """
 
     kind: Literal["table", "tensors", "value"]

@@ -20,6 +20,38 @@ DATATYPES = (
 )  # fmt: skip
 
 
+class ImageSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a picture becomes an input tensor, in this order; sizes in pixels.
+
+    `mode`: the colours the model sees. `shortest_edge`: resize so that the shorter side is this, the other
+    in proportion; else to `height` x `width`; all 0: as it comes. `resample`: Pillow's filter. `crop`:
+    (height, width) around the middle, black where the picture is smaller. Then `(pixel * scale - mean) / std`,
+    one `mean` and `std` a channel (empty: none), in `layout`.
+    """
+
+    mode: Literal["RGB", "BGR", "L"] = "RGB"
+    shortest_edge: int = 0
+    height: int = 0
+    width: int = 0
+    resample: str = "bilinear"
+    crop: tuple[int, int] = (0, 0)
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+
+
+class AudioSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a WAV file becomes an input tensor: samples from -1 to 1 at `rate` a second.
+
+    `channels`: 1 mixes all into one. `normalise`: to mean 0 and variance 1, as speech models of Hugging Face want it.
+    """
+
+    rate: int
+    channels: int = 1
+    normalise: bool = False
+
+
 class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One named input or output.
 
@@ -27,7 +59,9 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     dimension when the signature is `batchable`. `categories`: the values seen for a
     categorical column (informative: an unknown one goes to the model as it is unless
     `closed`). `labels`: for a probabilities output, the class label of each column.
-    `nullable`: JSON null is allowed (NaN for FP64, None for BYTES).
+    `nullable`: JSON null is allowed (NaN for FP64, None for BYTES). `top`: how many of the labels, the most
+    likely first, the plain JSON answer names (0: all). `image`, `audio`: an input that also takes files, as BYTES.
+    `json`: an output of BYTES that are JSON text; the plain door answers the value itself.
     """
 
     name: str
@@ -37,6 +71,23 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed: bool = False
     labels: tuple[Scalar, ...] = ()
     nullable: bool = False
+    top: int = 0
+    json: bool = False
+    image: ImageSpec | None = None
+    audio: AudioSpec | None = None
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether encoded files may come in place of the tensor."""
+        return self.image is not None or self.audio is not None
+
+
+class Classes(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Class names added to a model's scores. `scores`: the output as the model has it; in the signature
+    it carries the labels, is called "probabilities" after a `softmax`, and follows a new output "label"."""
+
+    scores: TensorSpec
+    softmax: bool = False
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -44,12 +95,17 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `batchable`: rows of several requests may be stacked along the first dimension of
     every input and the outputs split again; proven on an example when inspected.
+    `whole`: an open model that is given a JSON body as it came, its "inputs" or "instances" not unwrapped:
+    code that another serving system's clients speak to.
+    `classes`: what is made of the model's own outputs before they are answered.
     """
 
     kind: Literal["tensors", "table", "open"]
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     batchable: bool = False
+    whole: bool = False
+    classes: Classes | None = None
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from inferry.types.conversion import CheckTask, ConvertTask
 from inferry.types.replicas import InspectTask, ReplicaSpec
 
 
@@ -33,6 +34,8 @@ class Fork(msgspec.Struct, frozen=True, kw_only=True):
     log: str
     replica: ReplicaTask | None = None
     inspect: InspectTask | None = None
+    convert: ConvertTask | None = None
+    check: CheckTask | None = None
 
 
 class ZygoteEvent(msgspec.Struct, frozen=True, kw_only=True):

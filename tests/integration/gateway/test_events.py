@@ -310,7 +310,7 @@ def test_a_replica_that_dies_breaks_the_stream_off(tmp_path):
             assert parse(chunk(client)) == [("", 1)]
             gateway.run(gateway.slow.die())
             ((name, told),) = rest(client)
-            assert (name, told["error"]["code"]) == ("error", "unavailable")
+            assert (name, told["error"]["code"]) == ("error", "replica_lost")
             gateway.slow = gateway.run(type(gateway.slow)(gateway.slow.path, "slow", hold=True).start())
     finally:
         gateway.close()

@@ -15,7 +15,7 @@ WRITER = """
 import sys
 from inferry.storage import open_store
 from inferry.testing.store_contract import make_commit, make_key
-store = open_store(sys.argv[1])
+store = open_store(sys.argv[1], own=True)
 number = int(sys.argv[2])
 while True:
     number += 1
@@ -27,8 +27,8 @@ while True:
 
 
 @pytest.mark.slow
-def test_acknowledged_rows_survive_kill(tmp_path):
-    url = f"sqlite:///{tmp_path}/inferry.db"
+def test_acknowledged_rows_survive_kill(database_url):
+    url = database_url
     chance = random.Random(7)
     versions, keys, start = set(), set(), 0
     for _ in range(12):

@@ -81,6 +81,12 @@ def test_a_forged_result_is_refused(tmp_path, data):
         read_result(tmp_path / "r")
 
 
+def test_a_pipe_in_place_of_the_result_holds_nobody(tmp_path):
+    os.mkfifo(tmp_path / "inspection.json")
+    with pytest.raises(InvalidModel):
+        read_result(tmp_path / "inspection.json")
+
+
 def test_a_forged_error_says_nothing_of_the_host(tmp_path):
     (tmp_path / "r").write_bytes(
         b'{"error": {"code": "no_such_code", "message": "see /etc/inferry/key\\nat 0x7f12345678"}}'

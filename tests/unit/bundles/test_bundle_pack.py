@@ -10,7 +10,7 @@ import pytest
 
 from inferry.bundles.pack import pack, read_manifest, source_digest, verify
 from inferry.errors import InvalidModel
-from inferry.types.bundle import Detected, EnvironmentSpec
+from inferry.types.bundle import Conversion, Detected, EnvironmentSpec
 from inferry.types.signature import Inspection, Signature
 
 DETECTED = Detected(runtime="python", entry="model.py")
@@ -118,3 +118,39 @@ def test_a_manifest_that_cannot_be_read_is_refused(tmp_path):
         (tmp_path / "manifest.json").write_bytes(data)
         with pytest.raises(InvalidModel):
             verify(tmp_path, hashlib.sha256(data).hexdigest())
+
+
+def test_a_converted_model_lies_beside_the_artifact_and_changes_no_source(tmp_path):
+    graph = tmp_path / "draft.onnx"
+    graph.write_bytes(b"graph")
+    folder, sample = given(tmp_path, "n")
+    made = Conversion(serves=True, runtime="python", entry="model.py", rows=3)
+    served = Detected(runtime="onnx", entry="model.onnx")
+    digest, manifest, _ = pack(
+        folder, sample, served, EnvironmentSpec(), "", INSPECTION, tmp_path / "b", made, graph
+    )  # fmt: skip
+    assert verify(tmp_path / "b", digest).conversion == made
+    assert (tmp_path / "b" / manifest.folder / manifest.entry).read_bytes() == b"graph"
+    assert {"artifact/model.py", "converted/model.onnx"} <= {entry.path for entry in manifest.files}
+    assert manifest.source == source_digest(folder, sample) == packed(tmp_path, "native")[1].source
+    (tmp_path / "b" / "converted" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(InvalidModel, match="was changed"):
+        verify(tmp_path / "b", digest)
+
+
+def test_a_wish_to_serve_natively_makes_a_version_of_its_own(tmp_path):
+    folder, sample = given(tmp_path, "n")
+    made = Conversion(reason="as it was asked", asked="never")
+    _, manifest, _ = pack(folder, sample, DETECTED, EnvironmentSpec(), "", INSPECTION, tmp_path / "b", made)
+    assert manifest.folder == "artifact"
+    assert manifest.source == source_digest(folder, sample, native=True) != source_digest(folder, sample)
+
+
+def test_a_link_in_place_of_the_converted_model_is_not_followed(tmp_path):
+    folder, sample = given(tmp_path, "n")
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "draft.onnx").symlink_to(tmp_path / "secret")
+    served = Detected(runtime="onnx", entry="model.onnx")
+    made = Conversion(serves=True, runtime="python")
+    with pytest.raises(InvalidModel, match="is not there"):
+        pack(folder, sample, served, EnvironmentSpec(), "", INSPECTION, tmp_path / "b", made, tmp_path / "draft.onnx")

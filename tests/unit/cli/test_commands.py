@@ -10,8 +10,9 @@ import pytest
 from tests.support.fake_platform import Canned
 
 ENDPOINT = {"name", "model", "version", "revision", "replicas", "state", "problem", "url", "updated"}
-DETAILS = {"signature", "example", "traffic", "revisions", "curl", "python", "runtime"}
-VERSION = {"model", "number", "bundle", "runtime", "size", "created", "created_by", "serving"}
+DETAILS = {"signature", "example", "traffic", "revisions", "curl", "python", "runtime", "conversion"}
+VERSION = {"model", "number", "bundle", "runtime", "size", "created", "created_by", "serving", "aliases", "protected", "test",
+           "lineage"}  # fmt: skip
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def test_deploy_json_is_one_document(inferry, model):
 
 def test_deploy_of_the_same_bytes_says_so(fake, inferry, model):
     fake.deploy_unchanged = True
-    assert "already serves these bytes" in inferry("deploy", model).out
+    assert "serves already" in inferry("deploy", model).out
 
 
 def test_deploy_says_what_failed(fake, inferry, model):
@@ -121,7 +122,7 @@ def test_predict_uses_the_endpoints_own_example(fake, inferry):
 
 def test_predict_json_is_the_whole_answer(inferry):
     done = inferry("predict", "double", "-d", "[[1, 2, 3, 4]]", "--json")
-    assert done.json == {"model": "double", "version": 3, "predictions": [{"y": [2, 4, 6, 8]}]}
+    assert done.json == {"model": "double", "version": 3, "predictions": [{"y": [2, 4, 6, 8]}], "request_id": "r-1"}
 
 
 @pytest.mark.parametrize("name", ["rows.json", "rows.txt"])
@@ -224,7 +225,7 @@ def test_commands_speak_to_people(inferry, arguments, texts):
         (["keys", "create", "shop"], {"id", "name", "role", "key"}),
         (["keys", "revoke", "ci"], {"revoked"}),
         (["doctor"], {"ok", "checks"}),
-        (["predict", "fraud"], {"model", "version", "predictions"}),
+        (["predict", "fraud"], {"model", "version", "predictions", "request_id"}),
     ],
 )  # fmt: skip
 def test_commands_speak_json(inferry, arguments, keys):
@@ -236,7 +237,7 @@ def test_commands_speak_json(inferry, arguments, keys):
 def test_versions_json_has_every_field(inferry):
     assert inferry("versions", "fraud", "--json").json["versions"][-1] == {
         "model": "fraud", "number": 3, "bundle": "cd" * 32, "runtime": "onnx", "size": 2_500_000,
-        "created": 1.0, "created_by": "admin", "serving": ["fraud"],
+        "created": 1.0, "created_by": "admin", "serving": ["fraud"], "aliases": [], "protected": None, "test": None, "lineage": {},
     }  # fmt: skip
 
 

@@ -5,12 +5,16 @@ import pytest
 from inferry.control.fleet import Fleet
 from inferry.errors import InvalidModel, Unavailable
 from inferry.testing.store_contract import make_commit
+from inferry.types.devices import Devices
 from inferry.types.registry import RevisionConfig, Version
 
 
 class Failing:
     def __init__(self, error):
         self.error = error
+
+    async def prepare(self, environment, runtime):
+        return None
 
     async def start(self, spec):
         raise self.error
@@ -33,7 +37,7 @@ def version():
     ],
 )
 async def test_a_start_that_fails_is_counted_and_told(error, raised, words):
-    fleet = Fleet(Failing(error))
+    fleet = Fleet(Failing(error), lambda: Devices(cores=2))
     with pytest.raises(raised, match=words):
         await fleet.start(version(), "fraud", RevisionConfig())
     (failures,) = fleet.failures.values()
@@ -44,7 +48,7 @@ async def test_a_start_that_fails_is_counted_and_told(error, raised, words):
 
 
 async def test_news_of_a_replica_that_is_gone_is_passed_over():
-    fleet = Fleet(Failing(OSError()))
+    fleet = Fleet(Failing(OSError()), lambda: Devices(cores=2))
     fleet.stuck("unknown")
     await fleet._recheck("unknown")
     assert not fleet.suspect

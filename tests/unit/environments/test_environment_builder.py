@@ -232,3 +232,20 @@ def test_a_missing_uv_is_said(here):
 
 def test_uvs_own_program_is_found():
     assert os.access(locate_uv(), os.X_OK)
+
+
+def test_a_held_environment_stays_though_no_version_needs_it(made, here):
+    lock = made.lock(["tiny"], quiet)
+    serving = Environments(here / "envs", str(here / "uv"), sys.executable, PipSettings(home=here))
+    serving.hold(lock.digest)
+    made.ensure(lock, quiet)
+    serving.hold("platform")
+    assert made.remove_unused(set()) == []
+    assert made.digests() == [lock.digest]
+
+
+def test_hosts_with_and_without_a_gpu_keep_their_locks_apart(made, here):
+    lean = Environments(here / "envs", str(here / "uv"), sys.executable, PipSettings(home=here), nvidia=False)
+    made.lock(["tiny"], quiet)
+    lean.lock(["tiny"], quiet)
+    assert len(calls(here)) == 2

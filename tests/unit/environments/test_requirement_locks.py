@@ -2,7 +2,15 @@
 
 import pytest
 
-from inferry.environments.locks import Lock, count_packages, digest_of_requirements, make_lock, read_requirements
+from inferry.environments.locks import (
+    Lock,
+    count_packages,
+    digest_of_requirements,
+    lines_beside,
+    make_lock,
+    read_requirements,
+    versions_of,
+)
 from inferry.errors import EnvironmentFailed
 
 HASH = "--hash=sha256:" + "a" * 64
@@ -62,3 +70,11 @@ def test_a_lock_is_the_same_however_it_was_written():
 def test_a_lock_that_does_not_pin_by_hash_is_refused(line):
     with pytest.raises(EnvironmentFailed, match="does not pin"):
         make_lock(line + "\n", (), "3.11")
+
+
+def test_a_converters_packages_are_what_it_needs_beyond_the_models_own():
+    own = make_lock(f"scikit_learn==1.5.2 {HASH}\nnumpy==2.0.0 {HASH} {OTHER}\n", (), "3.11")
+    assert sorted(versions_of(own)) == ["numpy==2.0.0", "scikit_learn==1.5.2"]
+    whole = make_lock(f"onnx==1.17.0 {OTHER}\nnumpy==2.0.0 {HASH}\nscikit-learn==1.5.2 {HASH}\n", (), "3.11")
+    assert lines_beside(whole, own) == f"onnx==1.17.0 {OTHER}"
+    assert lines_beside(own, own) == ""

@@ -2,92 +2,15 @@
 
 import asyncio
 import contextlib
-import json
 
 import pytest
 
-from inferry.gateway import core as cores
-from inferry.gateway.core import MAX_MOVES, Core
-from inferry.gateway.head import Head
+from inferry.gateway import holding
+from inferry.gateway.core import MAX_MOVES
 from inferry.policy import admission
-from inferry.security.keys import KeyRing
-from inferry.telemetry.metrics import Metrics
 from inferry.types import frames
-from tests.support.fake_replica import PEPPER, FakeReplica, make_key, revision, table
-
-WAIT_S = 10
-KEY, BEARER = make_key()
-
-
-class Asker:
-    """One waiting client: `outcome` is (status, who answered or the error's code)."""
-
-    def __init__(self):
-        self.done = asyncio.get_running_loop().create_future()
-        self.revision = None
-        self.parts = []
-
-    def answer(self, head, revision, reply):
-        self.revision = revision.plan.number
-        self.done.set_result((reply.status, json.loads(reply.body)["by"]))
-
-    def part(self, head, revision, reply):
-        self.parts.append(json.loads(reply.body))
-
-    def refuse(self, head, error):
-        self.error = error
-        self.done.set_result((error.status, error.code))
-
-    async def outcome(self):
-        return await asyncio.wait_for(self.done, WAIT_S)
-
-
-class World:
-    """A core with what it says about silent replicas."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.stuck = []
-        self.metrics = Metrics()
-        loop = asyncio.get_running_loop()
-        self.core = Core(loop, lambda t: KeyRing(t.keys, PEPPER), self.metrics, self.stuck.append)
-        self.replicas = []
-
-    async def replica(self, name, **options):
-        made = await FakeReplica(str(self.folder / f"{name}.sock"), name, **options).start()
-        self.replicas.append(made)
-        return made
-
-    def unborn(self, name, **options):
-        made = FakeReplica(str(self.folder / f"{name}.sock"), name, **options)
-        self.replicas.append(made)
-        return made
-
-    def apply(self, *keys, **endpoints):
-        self.core.apply(table(*(keys or (KEY,)), **endpoints))
-
-    def submit(self, endpoint=b"iris", version=b"", timeout=0.0, bearer=BEARER, body=b"{}", flags=0):
-        head, asker = Head(), Asker()
-        head.flags = flags
-        head.door, head.endpoint, head.version = frames.DOOR_PLAIN, endpoint, version
-        head.authorization, head.timeout = bearer, timeout
-        asker.pending = self.core.submit(asker, head, body)
-        return asker
-
-    async def ready(self):
-        """All links of the table are up."""
-        async with asyncio.timeout(WAIT_S):
-            while not all(link.ready for link in self.core.links.values()):
-                await asyncio.sleep(0)
-
-    async def close(self):
-        self.apply()
-        for replica in self.replicas:
-            if replica._task is not None and not replica._task.done():
-                await replica.die()
-        for task in list(self.core._tasks):
-            task.cancel()
-        await asyncio.gather(*self.core._tasks, return_exceptions=True)
+from tests.support.core_world import KEY, WAIT_S, World
+from tests.support.fake_replica import make_key, revision
 
 
 @pytest.fixture
@@ -263,7 +186,7 @@ async def test_when_a_replica_dies_only_what_it_had_begun_fails(world):
     await other.start()
     await dying.die()
     outcomes = [await asker.outcome() for asker in askers]
-    assert outcomes == [(503, "unavailable")] * 2 + [(200, "other")] * 4
+    assert outcomes == [(503, "replica_lost")] * 2 + [(200, "other")] * 4
     assert askers[0].error.retry_after == 1.0
 
 
@@ -294,7 +217,7 @@ async def test_a_request_that_every_replica_dies_of_is_given_up(world):
             asker = world.submit()
         await asked(replica)
         await replica.die()
-    assert await asker.outcome() == (503, "unavailable")
+    assert await asker.outcome() == (503, "replica_lost")
 
 
 @pytest.mark.parametrize(
@@ -304,7 +227,7 @@ async def test_a_request_that_every_replica_dies_of_is_given_up(world):
         frames.pack_reply(1, frames.RESULT, status=204),
         frames.pack_reply(1, frames.RESULT, status=100),
         frames.pack_reply(1, frames.RESULT, status=999),
-        frames.pack_reply(1, frames.RESULT, content=7),
+        frames.pack_reply(1, frames.RESULT, content=99),
         frames.pack_reply(1, frames.RESULT, content=frames.CONTENT_END),
         frames.pack_reply(1, frames.RESULT, content=frames.CONTENT_PROTO, body=b"x"),
         frames.pack_reply(1, frames.RESULT, content=frames.CONTENT_JSON | frames.IN_SEGMENT, body=bytes(8)),
@@ -466,7 +389,7 @@ async def test_too_many_requests_are_refused_at_once(world, monkeypatch):
 
 
 async def test_too_many_held_requests_are_refused_at_once(world, monkeypatch):
-    monkeypatch.setattr(cores, "MAX_HELD", 2)
+    monkeypatch.setattr(holding, "MAX_HELD", 2)
     world.apply(iris=(revision(),))
     askers = [world.submit() for _ in range(3)]
     assert await askers[2].outcome() == (503, "unavailable")

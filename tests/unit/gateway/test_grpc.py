@@ -104,6 +104,15 @@ def test_a_prediction_is_forwarded_untouched(path: str, body: bytes, door: int, 
     assert caller.messages(1) == ([b"answer"], {b"grpc-status": b"0"})
 
 
+def test_a_call_that_waited_for_a_replica_to_start_is_told_for_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    caller = Caller()
+    caller.send(call(1, framed(OIP)))
+    (asked,) = caller.core.asked
+    monkeypatch.setattr(type(caller.core).REVISION, "cold_ms", 34)
+    asked.answer(b"answer")
+    assert caller.said()[0][2][b"x-inferry-cold-start"] == b"34"
+
+
 def test_a_message_in_many_frames() -> None:
     caller = Caller()
     data = framed(OIP)

@@ -5,6 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inferry.errors import InvalidInput, TooLarge, UnsupportedMedia
+from inferry.gateway.addressed import addressed
 from inferry.gateway.head import MAX_CACHED, MAX_CACHED_HEAD, BadHead, Heads
 from inferry.types import frames
 
@@ -42,6 +43,9 @@ def refused(*args, **kwargs):
         ("/predict/" + "a" * 500, frames.DOOR_PLAIN, b"a" * 64, b""),
         ("/v2/models/a/versions/" + "1" * 500 + "/infer", frames.DOOR_OIP, b"a", b"1" * 16),
         ("/v2/models/a/versions/0/infer", frames.DOOR_OIP, b"a", b"0"),
+        ("/v1/chat/completions", frames.DOOR_CHAT, b"", b""),
+        ("/v1/completions", frames.DOOR_COMPLETIONS, b"", b""),
+        ("/v1/embeddings?x=1", frames.DOOR_EMBEDDINGS, b"", b""),
         ("/v1/models/iris:predict", frames.DOOR_PREDICT, b"iris", b""),
         ("/v1/models/iris:classify?x=:predict", frames.DOOR_CLASSIFY, b"iris", b""),
         ("/v1/models/i%72is%3aregress", frames.DOOR_REGRESS, b"iris", b""),
@@ -53,12 +57,17 @@ def refused(*args, **kwargs):
         ("/endpoints/iris/invocations", frames.DOOR_MLFLOW, b"iris", b""),
         ("/invocations", frames.DOOR_MLFLOW, b"", b""),
         ("/invocations?x", frames.DOOR_MLFLOW, b"", b""),
+        ("/predictions/iris", frames.DOOR_PREDICTIONS, b"iris", b""),
+        ("/predictions/iris/2", frames.DOOR_PREDICTIONS, b"iris", b"2"),
+        ("/endpoints/iris/score", frames.DOOR_SCORE, b"iris", b""),
+        ("/endpoints/iris", frames.DOOR_HANDLER, b"iris", b""),
     ],
 )
 def test_a_prediction_is_fast_and_names_its_door_endpoint_and_version(target, door, endpoint, version):
     head = read(target)
     assert (head.fast, head.door, head.endpoint, head.version) == (True, door, endpoint, version)
-    assert (head.length, head.keep_alive, head.flags, head.json_size, head.timeout) == (5, True, 0, 0, 0.0)
+    flags = frames.FLAG_MEDIA if door in frames.POSTED else 0
+    assert (head.length, head.keep_alive, head.flags, head.json_size, head.timeout) == (5, True, flags, 0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +76,7 @@ def test_a_prediction_is_fast_and_names_its_door_endpoint_and_version(target, do
         "/", "/predict", "/predict/", "/predict/a/b", "/predict//", "/metrics", "/v2", "/v2/models/a",
         "/v2/models/a/ready",
         "/v2/models//infer", "/v2/models/a/versions//infer", "/v2/models/a/infer/", "/v2/models/a/versions/1/x/infer",
-        "http://host/predict/iris", "/endpoints/a", "*", "/v1/models/a", "/v1/models/a:explain", "/v1/models/:predict",
+        "http://host/predict/iris", "/endpoints/a/", "/predictions/", "/predictions/a/1/x", "*", "/v1/models/a", "/v1/models/a:explain", "/v1/models/:predict",
         "/v1/models/a/labels/canary:predict", "/v1/models/a/versions/:predict", "/v1/models/a:predict/x",
         "/v1/models/a/b:predict", "/endpoints//invocations", "/endpoints/a/invocations/", "/endpoints/a/b/invocations",
         "/ping",
@@ -91,14 +100,15 @@ def test_connect_goes_the_ordinary_way():
     [
         ("application/json", frames.DOOR_MLFLOW), ("Application/JSON; charset=UTF-8", frames.DOOR_MLFLOW),
         ("", frames.DOOR_MLFLOW), ("text/csv", frames.DOOR_MLFLOW_CSV), ("text/csv;charset=utf-8;", frames.DOOR_MLFLOW_CSV),
-        ("text/plain", None), ("application/json; charset=latin1", None), ("application/json; format=x", None),
-        ("application/x-www-form-urlencoded", None), (";", frames.DOOR_MLFLOW),
+        ("text/plain", frames.DOOR_INVOKE), ("application/json; charset=latin1", frames.DOOR_INVOKE),
+        ("application/json; format=x", frames.DOOR_INVOKE), ("application/x-npy", frames.DOOR_INVOKE),
+        (";", frames.DOOR_MLFLOW),
     ],
 )  # fmt: skip
 def test_the_content_type_chooses_how_invocations_are_read(media, door):
-    head = read("/endpoints/iris/invocations", f"Content-Type: {media}")
-    assert head.fast is (door is not None)
-    assert head.door == (door or frames.DOOR_MLFLOW)
+    head = read("/endpoints/iris/invocations", f"Content-Type: {media}", "Accept: text/csv")
+    assert (head.fast, head.door) == (True, door)
+    assert head.media == frames.pack_media(media.encode(), b"text/csv")
     assert read("/predict/iris", f"Content-Type: {media}").fast
 
 
@@ -109,7 +119,7 @@ def test_the_content_type_chooses_how_invocations_are_read(media, door):
         ("/v10", frames.DOOR_PLAIN), ("/v2/models/a", frames.DOOR_OIP), ("/invocations", frames.DOOR_MLFLOW),
         ("/endpoints/a/invocations", frames.DOOR_MLFLOW), ("/endpoints/a/ping", frames.DOOR_MLFLOW),
         ("/ping", frames.DOOR_MLFLOW), ("/version", frames.DOOR_MLFLOW), ("/health", frames.DOOR_MLFLOW),
-        ("/healthz", frames.DOOR_PLAIN), ("/endpoints/a", frames.DOOR_PLAIN), ("/predict/a", frames.DOOR_PLAIN),
+        ("/healthz", frames.DOOR_PLAIN), ("/endpoints/a", frames.DOOR_HANDLER), ("/predict/a", frames.DOOR_PLAIN),
     ],
 )  # fmt: skip
 def test_an_error_takes_the_form_of_the_family_that_was_spoken_to(target, door):
@@ -222,7 +232,7 @@ def test_who_accepts_events_of_the_plain_door_takes_parts(value, stream):
     assert read("/predict/iris", f"Accept: {value}", "Content-Encoding: gzip").flags == flags | frames.FLAG_GZIP
     assert read("/predict/iris", "Content-Encoding: gzip", f"Accept: {value}").flags == flags | frames.FLAG_GZIP
     for other in ("/v2/models/a/infer", "/v1/models/a:predict", "/endpoints/a/invocations"):
-        assert read(other, f"Accept: {value}").flags == 0
+        assert not read(other, f"Accept: {value}").flags & frames.FLAG_STREAM
 
 
 def test_chunks_are_for_clients_of_their_time():
@@ -303,3 +313,34 @@ def test_any_bytes_give_a_head_or_a_refusal_and_nothing_else(data):
     elif found.fast:
         assert found.endpoint or found.door in (frames.DOOR_MLFLOW, frames.DOOR_MLFLOW_CSV)
         assert max(found.length, found.json_size) <= LIMIT
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "endpoint", "flags"),
+    [
+        ("/v1/chat/completions", b'{"messages": [{"model": "b"}], "model": "a"}', b"a", 0),
+        ("/v1/chat/completions", b'{"model": "a", "stream": true}', b"a", frames.FLAG_STREAM),
+        ("/v1/chat/completions", b'{"model": "a", "stream": null}', b"a", 0),
+        ("/v1/embeddings", b'{"model": "a", "stream": true}', b"a", 0),
+        ("/v1/completions", b'{"model": ""}', b"?", 0),
+        ("/v1/completions", b'{"model": "%b"}' % (b"a" * 500), b"a" * 64, 0),
+    ],
+)
+def test_a_body_names_its_endpoint(target, body, endpoint, flags):
+    head = read(target)
+    own = addressed(head, body)
+    assert (own.endpoint, own.flags, own.door) == (endpoint, flags, head.door)
+    assert (head.endpoint, head.flags) == (b"", 0)  # the remembered one stays as it is
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"model": 3}', b'{"model": "a", "stream": 1}', b"[" * 100_000, b"\xff"]
+)
+def test_a_body_that_names_none_is_refused(body):
+    with pytest.raises(InvalidInput, match="does not name a model"):
+        addressed(read("/v1/chat/completions"), body)
+
+
+def test_a_compressed_body_that_should_name_its_endpoint_is_refused():
+    with pytest.raises(UnsupportedMedia):
+        addressed(read("/v1/chat/completions", "Content-Encoding: gzip"), b"x")

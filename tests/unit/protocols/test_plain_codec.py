@@ -138,6 +138,15 @@ def test_a_classifier_answers_label_and_probabilities_by_class() -> None:
     }
 
 
+def test_json_text_of_an_output_is_answered_as_its_value() -> None:
+    found = [[{"text": "Zürich", "score": 0.5}], []]
+    outputs = (spec("found", "BYTES", json=True), spec("said", "BYTES"))
+    codec = PlainCodec(Signature(kind="tensors", inputs=(spec("text", "BYTES"),), outputs=outputs, batchable=True))
+    texts = np.array([json.dumps(one, ensure_ascii=False) for one in found], dtype=object)
+    answer = read(codec.encode(Call(inputs={}, rows=2), {"found": texts, "said": texts}))
+    assert answer["predictions"] == [{"found": one, "said": text} for one, text in zip(found, texts, strict=True)]
+
+
 @pytest.mark.parametrize(
     ("labels", "keys"), [((0, 1), ["0", "1"]), ((False, True), ["false", "true"]), ((0.5, 2.0), ["0.5", "2.0"])]
 )

@@ -103,35 +103,35 @@ def attempt(codec: Any, body: bytes | memoryview, json_size: int = 0) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), CODECS)
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.data())
 def test_any_bytes(kind: Any, name: str, data: st.DataObject) -> None:
     attempt(kind(EVERY[name]), data.draw(st.binary(max_size=80)), data.draw(st.sampled_from([0, 0, 10, 200])))
 
 
 @pytest.mark.parametrize(("kind", "name"), CODECS)
-@settings(max_examples=120)
+@settings(max_examples=50)
 @given(JSON)
 def test_any_json(kind: Any, name: str, value: Any) -> None:
     attempt(kind(EVERY[name]), json.dumps(value).encode())
 
 
 @pytest.mark.parametrize(("kind", "name"), FORMED)
-@settings(max_examples=120)
+@settings(max_examples=50)
 @given(FORMS)
 def test_anything_under_the_keys_of_a_form(kind: Any, name: str, value: Any) -> None:
     attempt(kind(EVERY[name]), json.dumps(value).encode())
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in ("iris", "people", "open")])
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(JSON | FORMS, st.sampled_from([b"", b"age,job\n1,clerk\n", b"\xff", b"[NaN]"]))
 def test_anything_in_shared_memory(kind: Any, name: str, value: Any, other: bytes) -> None:
     attempt(kind(EVERY[name]), memoryview(other or json.dumps(value).encode()))
 
 
 @pytest.mark.parametrize("name", EVERY)
-@settings(max_examples=120)
+@settings(max_examples=50)
 @given(CSV)
 def test_anything_that_looks_like_csv(name: str, text: str) -> None:
     attempt(CsvCodec(EVERY[name]), text.encode(errors="surrogatepass"))

@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferry.interfaces.codec import Encoded
-from inferry.replica import calls
-from inferry.replica import engine as engines
-from inferry.replica.engine import Engine
+from inferry.replica import calls, replies
+from inferry.replica.engine import LONE, Engine
 from inferry.types import frames
 from tests.support.fake_model import DOOR, LEAVE, POISON, SIGNATURE, FakeCodec, FakeModel, FakePeer
 
@@ -215,7 +214,7 @@ def test_a_bug_in_the_codec_costs_one_request():
 
 
 def test_an_answer_that_no_frame_carries_is_refused(monkeypatch):
-    monkeypatch.setattr(engines, "MAX_ANSWER", 10)
+    monkeypatch.setattr(replies, "MAX_ANSWER", 10)
     engine, peer = make(), FakePeer()
     ask(engine, peer, 1, [1] * 9)
     ask(engine, peer, 2, [1])
@@ -285,6 +284,35 @@ def test_a_request_with_very_many_rows_runs_in_pieces_and_others_run_in_between(
     assert engine.model.seen == [100, 100, 1, 100, 50]
     assert [reply.id for reply in peer.replies] == [2, 1]
     assert answers(peer) == {1: [2 * row for row in rows], 2: [14]}
+
+
+def test_the_time_of_all_pieces_counts_as_the_models_though_the_last_is_short():
+    class Slow(FakeModel):
+        def predict(self, inputs):
+            time.sleep(len(inputs["x"]) * 2e-4)
+            return super().predict(inputs)
+
+    engine, peer = make(Slow()), FakePeer()
+    engine.piece_rows = 100
+    ask(engine, peer, 1, [1.0] * 201)
+    run(engine)
+    assert peer.replies[0].predict_us >= 40_000
+    assert peer.replies[0].queue_us < 40_000
+
+
+def test_pieces_whose_outputs_do_not_fit_together_fail_that_request_alone():
+    class Uneven(FakeModel):
+        def predict(self, inputs):
+            rows = len(inputs["x"])
+            return {"y": np.zeros((rows, rows))}
+
+    engine, peer = make(Uneven()), FakePeer()
+    engine.piece_rows = 100
+    ask(engine, peer, 1, [1.0] * 150)
+    ask(engine, peer, 2, [1.0])
+    run(engine)
+    assert refusals(peer) == {1: (500, "model_failed")}
+    assert answers(peer) == {2: [[0.0]]}
 
 
 def test_poison_in_one_piece_fails_that_request_alone():
@@ -479,6 +507,49 @@ def test_a_short_call_is_computed_at_once_in_the_replicas_own_thread():
     engine.step()
     assert answers(peer) == {1: [2]}
     assert model.threads == [threading.get_ident()]
+
+
+def one_by_one(engine, peer, ids):
+    for id in ids:
+        ask(engine, peer, id, [1])
+        settle(engine)
+
+
+def test_requests_that_come_one_by_one_are_soon_computed_in_the_replicas_own_thread():
+    model = Gated()
+    model.gate.set()
+    engine, peer, own = beside(model), FakePeer(), threading.get_ident()
+    one_by_one(engine, peer, range(LONE + 2))
+    assert [thread == own for thread in model.threads] == [False] * LONE + [True, True]
+    assert engine.patience_ns > 0
+    ask(engine, peer, 100, [1])
+    ask(engine, peer, 101, [1])
+    settle(engine)
+    assert model.threads[-1] != own  # one that is not alone ends the habit
+    assert engine.patience_ns == 0
+    one_by_one(engine, peer, range(200, 200 + LONE + 1))
+    assert model.threads[-1] == own
+    engine.lone = 0  # what the replica's loop does when it sees one that came meanwhile
+    one_by_one(engine, peer, [300])
+    assert model.threads[-1] != own
+
+
+def test_a_very_long_call_is_never_computed_in_the_replicas_own_thread():
+    model = Gated()
+    model.gate.set()
+    engine, peer = beside(model, curve=[(1, 60_000.0), (64, 70_000.0)]), FakePeer()
+    one_by_one(engine, peer, range(LONE + 3))
+    assert threading.get_ident() not in model.threads
+
+
+def test_a_lone_request_may_have_more_rows_than_a_batch():
+    model = Gated()
+    model.gate.set()
+    engine, peer = beside(model, curve=[(1, 10_000.0), (2, 20_000.0), (4, 40_000.0)]), FakePeer()
+    one_by_one(engine, peer, range(LONE + 1))
+    ask(engine, peer, 100, [1] * (engine.max_rows + 1))
+    settle(engine)
+    assert answers(peer)[100] == [2] * (engine.max_rows + 1)
 
 
 def test_a_peer_that_leaves_while_the_model_computes_for_it_takes_nobody_along():

@@ -336,7 +336,7 @@ def test_column_selectors_and_text_columns_are_followed(tmp_path, people):
 def test_threads_of_an_estimator_are_switched_off(tmp_path):
     folder, name = saved(tmp_path, RandomForestClassifier(2, n_jobs=-1).fit(IRIS.data.to_numpy(), IRIS.target))
     model = SklearnRuntime().load(folder, name, {}, None)
-    assert model._loaded.n_jobs == 1
+    assert model.loaded.n_jobs == 1
 
 
 @pytest.mark.parametrize("how", [0, 3, ("gzip", 3), ("bz2", 3), ("xz", 1), ("lzma", 1)], ids=str)

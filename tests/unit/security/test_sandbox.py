@@ -229,6 +229,30 @@ heard = client.recv(5); right.sendall(heard)
     assert outcomes == {"serve": "hello", "pair": "world"}
 
 
+LOOP = {
+    "to itself": (
+        "server = socket.create_server(('127.0.0.1', 0)); client = socket.create_connection(server.getsockname());"
+        "other, _ = server.accept(); client.sendall(b'hello'); answer = other.recv(5).decode()"
+    ),
+    "by a socket in its folder": (
+        "os.chdir(scratch); server = socket.socket(socket.AF_UNIX); server.bind('own.sock'); server.listen();"
+        "client = socket.socket(socket.AF_UNIX); client.connect('own.sock'); answer = 'connected'"
+    ),
+    "to the host": "socket.create_connection(('127.0.0.1', port), timeout=2)",
+    "outside": "socket.create_connection(('192.0.2.1', 80), timeout=2)",
+}
+
+
+def test_a_loopback_of_its_own_leads_to_itself_only(tmp_path):
+    before = "listener = socket.create_server(('127.0.0.1', 0)); port = listener.getsockname()[1]"
+    report, outcomes, _ = inside(LOOP, tmp_path, before=before, loopback=True)
+    if "network" not in report["namespaces"]:
+        pytest.skip("the host refuses network namespaces")
+    assert (outcomes["to itself"], outcomes["by a socket in its folder"]) == ("hello", "connected")
+    assert outcomes["to the host"] == "ConnectionRefusedError"
+    assert outcomes["outside"] == "OSError"
+
+
 def test_memory_is_limited_by_a_memory_error(tmp_path):
     limit = 400 << 20
     attempts = {"large": f"bytearray({limit})", "small": "bytearray(1 << 20)"}

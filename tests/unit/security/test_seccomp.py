@@ -83,6 +83,16 @@ def test_sockets_are_made_only_with_network(call):
     assert call(seccomp.SOCKETPAIR, 1, datagram, network=True) == ALLOW
 
 
+def test_who_may_listen_makes_unix_streams_only_and_connects_none(call):
+    unix, internet, netlink, stream, datagram, closing = 1, 2, 16, 1, 2, 0o2000000
+    make = seccomp.NETWORK["socket"]
+    assert call(make, unix, stream | closing, listen=True) == ALLOW
+    for family, kind in ((unix, datagram), (internet, stream), (internet, datagram), (netlink, 3)):
+        assert call(make, family, kind | closing, listen=True) == REFUSED
+    assert call(seccomp.NETWORK["connect"], listen=True) == REFUSED
+    assert call(seccomp.REFUSED["ptrace"], listen=True) == REFUSED
+
+
 def test_threads_start_and_namespaces_do_not(call):
     assert call(seccomp.CLONE, 0x003D0F00) == ALLOW  # what pthread_create asks for
     assert call(seccomp.CLONE, 17) == ALLOW  # fork

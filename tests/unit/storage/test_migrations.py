@@ -19,8 +19,8 @@ def make_config() -> Config:
     return config
 
 
-def test_tables_and_migrations_agree(tmp_path):
-    engine = schema.open_engine(f"sqlite:///{tmp_path}/a.db")
+def test_tables_and_migrations_agree(database_url):
+    engine = schema.open_engine(database_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
@@ -39,8 +39,8 @@ def test_the_known_revisions_are_those_on_disk():
     assert [script.revision for script in reversed(list(scripts.walk_revisions()))] == list(schema.REVISIONS)
 
 
-def test_down_leaves_nothing(tmp_path):
-    engine = schema.open_engine(f"sqlite:///{tmp_path}/a.db")
+def test_down_leaves_nothing(database_url):
+    engine = schema.open_engine(database_url)
     with schema.writing(engine).begin() as connection:
         config = make_config()
         config.attributes["connection"] = connection

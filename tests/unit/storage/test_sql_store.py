@@ -17,8 +17,8 @@ from inferry.testing.store_contract import StoreContract, make_commit, make_key
 
 class TestSqlStore(StoreContract):
     @pytest.fixture
-    def store(self, tmp_path):
-        store = open_store(f"sqlite:///{tmp_path}/inferry.db")
+    def store(self, database_url):
+        store = open_store(database_url)
         yield store
         store.close()
 
@@ -30,8 +30,8 @@ class TestMemoryStore(StoreContract):
 
 
 @pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path}/inferry.db"
+def url(database_url):
+    return database_url
 
 
 @pytest.fixture
@@ -41,19 +41,29 @@ def store(url):
     store.close()
 
 
+@pytest.fixture
+def file_store(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path}/inferry.db")
+    yield store
+    store.close()
+
+
 def pragma(store: SqlStore, name: str):
-    with store._engine.connect() as connection:
+    with store._database.reader.connect() as connection:
         return connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
 
 
 def edit(store: SqlStore, *statements: str) -> None:
     """What a person with a SQL shell may do, with foreign keys off."""
-    with store._engine.connect() as connection:
-        raw = connection.connection.dbapi_connection
-        raw.execute("PRAGMA foreign_keys=OFF")
-        for statement in statements:
+    with store._database.writer.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            off, on = "PRAGMA foreign_keys=OFF", "PRAGMA foreign_keys=ON"
+        else:
+            off, on = "SET session_replication_role = replica", "SET session_replication_role = DEFAULT"
+        raw = connection.connection.dbapi_connection.cursor()
+        for statement in (off, *statements, on):
             raw.execute(statement)
-        raw.execute("PRAGMA foreign_keys=ON")
+        connection.connection.dbapi_connection.commit()
 
 
 def test_everything_is_there_after_opening_again(url):
@@ -68,11 +78,11 @@ def test_everything_is_there_after_opening_again(url):
     second.close()
 
 
-def test_sqlite_is_durable_and_checks_references(store):
-    assert pragma(store, "journal_mode") == "wal"
-    assert pragma(store, "synchronous") == 2
-    assert pragma(store, "foreign_keys") == 1
-    assert pragma(store, "busy_timeout") >= 5000
+def test_sqlite_is_durable_and_checks_references(file_store):
+    assert pragma(file_store, "journal_mode") == "wal"
+    assert pragma(file_store, "synchronous") == 2
+    assert pragma(file_store, "foreign_keys") == 1
+    assert pragma(file_store, "busy_timeout") >= 5000
 
 
 def test_the_file_and_its_log_are_private(tmp_path):
@@ -139,10 +149,21 @@ def test_writers_in_many_threads_get_numbers_of_their_own(store):
     assert store.check() == []
 
 
-def test_a_full_disk_changes_nothing_and_says_so(store):
+def test_names_are_sorted_alike_whatever_the_databases_language(store):
+    for name in ("b", "a-b", "aa", "a1", "a"):
+        store.commit_deploy(make_commit(name, model=name), now=1)
+    assert [model.name for model in store.models()] == ["a", "a-b", "a1", "aa", "b"]
+    assert [endpoint.name for endpoint in store.endpoints()] == ["a", "a-b", "a1", "aa", "b"]
+    for name in ("b", "a-b", "aa"):
+        store.move_alias("a", name, 1, now=2, by="ada")
+    assert [alias.name for alias in store.aliases("a")] == ["a-b", "aa", "b"]
+
+
+def test_a_full_disk_changes_nothing_and_says_so(file_store):
+    store = file_store
     store.commit_deploy(make_commit("a"), now=1)
     pages = pragma(store, "page_count")
-    with store._engine.connect() as one, store._engine.connect() as two:
+    with store._database.reader.connect() as one, store._database.reader.connect() as two:
         for connection in (one, two):
             connection.connection.dbapi_connection.execute(f"PRAGMA max_page_count={pages}")
     before = store.endpoints(), store.models()

@@ -13,9 +13,10 @@ small = st.binary(max_size=200)
 kinds = st.sampled_from(["requests", "replies"])
 u8, u16, u32, u64 = (st.integers(0, (1 << bits) - 1) for bits in (8, 16, 32, 64))
 requests = st.builds(
-    frames.Request, u64, u8, u8, u16, u32, u64, st.binary(max_size=255), st.binary(max_size=255), small
-)
-replies = st.builds(frames.Reply, u64, u8, u8, u16, u32, u32, u32, u16, u16, small)
+    frames.Request, u64, u8, u8, u16, u32, u64, st.binary(max_size=255), st.binary(max_size=255), small, small
+).map(lambda request: request if request.flags & frames.FLAG_MEDIA else request._replace(media=b""))
+contents = u8.map(lambda content: content & ~frames.TOLD)  # that one is added where tokens are told
+replies = st.builds(frames.Reply, u64, u8, contents, u16, u32, u32, u32, u16, u16, small, st.tuples(u32, u32))
 
 
 def cut(data, sizes):

@@ -1,0 +1,39 @@
+"""Jobs while every component is killed at random: does each acknowledged job end, and only once?
+
+    python -m bench.jobs [--jobs 10000] [--seed 1] [--kills 200]
+
+Data flow: a platform -> jobs from eight clients, each sent again under its idempotency key until it is acknowledged,
+while supervised processes, replicas and zygotes get kill -9 -> the end of each, asked for twice -> counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from tests.support import models
+from tests.support.platform import Platform
+from tests.support.storm import storm
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--jobs", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=200)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        platform = Platform(Path(name) / "home").start()
+        try:
+            platform.deploy(models.iris_onnx(Path(name)), "storm")
+            begun = time.monotonic()
+            states, kills = storm(platform, asked.jobs, asked.seed, asked.kills, 1.5)
+            print(f"{asked.jobs} jobs in {time.monotonic() - begun:.0f} s, ends: {states}, killed: {kills}", flush=True)
+        finally:
+            platform.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Scaler: how many replicas each revision should have now.
+
+Data flow: the gateway's Loads, what the fleet knows -> Snapshot -> `policy.scale.decide` -> the count by which the
+reconciler starts and stops. Counts are not kept: a control process that starts begins with the replicas that it finds.
+While the gateway is not heard, nothing is decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from inferry.control.fleet import Fleet
+from inferry.policy import scale
+from inferry.types.registry import Revision, Version
+from inferry.types.replicas import Group
+from inferry.types.scaling import Figures, Load, Loads, Scaled, Scaling, Snapshot
+
+SILENT_S = 5.0
+KEPT = 50
+"""Decisions that changed something, of each revision."""
+
+Named = tuple[str, int]
+"""An endpoint and the number of its revision."""
+
+
+class Running(Protocol):
+    """A revision that should run."""
+
+    @property
+    def revision(self) -> Revision:
+        """It."""
+        ...
+
+    @property
+    def version(self) -> Version:
+        """What it serves."""
+        ...
+
+    @property
+    def group(self) -> Group:
+        """The group of its replicas."""
+        ...
+
+
+class Watched:
+    """An elastic revision. `last`: the latest decision; `changes`: those that changed the number."""
+
+    def __init__(self, live: Running, scaling: Scaling, state: scale.State) -> None:
+        self.live = live
+        self.scaling = scaling
+        self.state = state
+        self.load: Load | None = None
+        self.looked = 0.0
+        self.last: Scaled | None = None
+        self.changes: deque[Scaled] = deque(maxlen=KEPT)
+
+
+class Scaler:
+    """Decides for all elastic revisions. `clock`: monotonic; `wall`: for people."""
+
+    def __init__(
+        self, fleet: Fleet, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._fleet = fleet
+        self._clock = clock
+        self._wall = wall
+        self._watched: dict[Named, Watched] = {}
+        self._heard = float("-inf")
+        self._epoch = 0
+
+    def keep(self, lives: Iterable[Running]) -> None:
+        """These revisions should run: forget the others, begin with those that are new."""
+        now, before, self._watched = self._clock(), self._watched, {}
+        for live in lives:
+            revision = live.revision
+            scaling = revision.config.scaling
+            if scaling is None:
+                continue
+            name = revision.endpoint, revision.number
+            known = before.get(name)
+            if known is None:
+                there = len(self._fleet.of(live.group)) + self._fleet.starting[live.group]
+                known = Watched(live, scaling, scale.begin(scaling, there, now))
+                if scaling.min_replicas == 0:
+                    self._fleet.prepare_soon(live.version)
+            known.live = live
+            self._watched[name] = known
+
+    def count(self, revision: Revision) -> int:
+        """How many replicas a revision should have now."""
+        watched = self._watched.get((revision.endpoint, revision.number))
+        return watched.state.replicas if watched is not None else revision.config.first
+
+    def hear(self, loads: Loads) -> None:
+        """What the gateway tells."""
+        self._heard = self._clock()
+        if loads.epoch != self._epoch:
+            self._epoch = loads.epoch
+            for watched in self._watched.values():
+                watched.load, watched.state = None, scale.restarted(watched.state)
+        for load in loads.of:
+            known = self._watched.get((load.endpoint, load.revision))
+            if known is not None:
+                known.load = load
+                self._look(known)
+
+    async def run(self) -> None:
+        """For ever: look at those of which nothing new is heard."""
+        while True:
+            await asyncio.sleep(scale.LOOK_S)
+            now = self._clock()
+            if now - self._heard > SILENT_S:
+                continue
+            for watched in self._watched.values():
+                if watched.state.replicas and now - watched.looked >= scale.LOOK_S / 2:
+                    self._look(watched)
+
+    def rouse(self, name: str, numbers: Iterable[int]) -> None:
+        """Start one replica of each of these revisions that has none, ahead of requests."""
+        for number in numbers:
+            watched = self._watched.get((name, number))
+            if watched is not None:
+                state = scale.roused(watched.state, watched.scaling, self._clock())
+                self._note(watched, state.replicas, "it was asked to be warm", Figures())
+                watched.state = state
+        self._fleet.changed.set()
+
+    def explain(self, name: str, number: int) -> tuple[Scaled | None, tuple[Scaled, ...]]:
+        """The latest decision about a revision, and those that changed its number, the newest first."""
+        watched = self._watched.get((name, number))
+        return (watched.last, tuple(reversed(watched.changes))) if watched is not None else (None, ())
+
+    def _look(self, watched: Watched) -> None:
+        load, group, now = watched.load, watched.live.group, self._clock()
+        if load is None:  # the gateway has not told of it yet
+            return
+        snapshot = Snapshot(
+            busy_s=load.busy_us / 1e6,
+            arrived=load.arrived,
+            waiting=load.waiting + load.missed,
+            in_flight=load.in_flight,
+            ready=len(self._fleet.of(group)),
+            service_s=load.service_us / 1e6,
+            cold_start_s=self._fleet.cold_start_s(group),
+        )
+        decision = scale.decide(snapshot, watched.scaling, watched.state, now)
+        watched.looked = now
+        self._note(watched, decision.replicas, decision.reason, decision.figures)
+        if decision.replicas != watched.state.replicas:
+            self._fleet.changed.set()
+        watched.state = decision.state
+
+    def _note(self, watched: Watched, replicas: int, reason: str, figures: Figures) -> None:
+        before = watched.state.replicas
+        watched.last = Scaled(at=self._wall(), before=before, replicas=replicas, reason=reason, figures=figures)
+        if before != replicas:
+            watched.changes.append(watched.last)

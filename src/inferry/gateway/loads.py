@@ -1,0 +1,102 @@
+"""Loads: what the gateway tells control of revisions whose replicas vary in number.
+
+Data flow: series, links and held requests -> a Load for each elastic revision -> those that changed, once a second;
+at once when a request waits for a revision that sleeps. Nothing is counted for this while requests are answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from inferry.gateway.core import Core
+from inferry.gateway.holding import Named
+from inferry.gateway.link import Link
+from inferry.gateway.live import LiveEndpoint, LiveRevision, Pending
+from inferry.types.scaling import Load, Loads
+
+REPORT_S = 1.0
+
+
+class Reporter:
+    """Tells loads. `send` hands them to control; False when it is not there. `epoch`: when this gateway began."""
+
+    def __init__(self, core: Core, send: Callable[[Loads], bool], epoch: int) -> None:
+        self._core = core
+        self._send = send
+        self._epoch = epoch
+        self._told: dict[Named, Load] = {}
+        core.holding.wake = self.wake
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            await asyncio.sleep(REPORT_S)
+            if any(revision.plan.elastic for revision in self._revisions()):
+                self.report()
+
+    def report(self, *, anew: bool = False) -> None:
+        """Tell what changed, or all to a control process that came `anew`."""
+        told, holding = {} if anew else self._told, self._core.holding
+        loads: dict[Named, Load] = {}
+        for endpoint in self._core.endpoints.values():
+            for revision in endpoint.revisions:
+                if revision.plan.elastic:
+                    name = endpoint.name, revision.plan.number
+                    load = told.get(name)
+                    if load is None or not sleeping(endpoint, revision, load):
+                        load = load_of(self._core, endpoint, revision)
+                    loads[name] = load
+        holding.held_us = {name: held for name, held in holding.held_us.items() if name in loads}
+        changed = tuple(load for name, load in loads.items() if told.get(name) != load)
+        if self._send(Loads(epoch=self._epoch, of=changed)):
+            self._told = loads
+            for revision in self._revisions():
+                revision.missed = 0
+
+    def wake(self, endpoint: LiveEndpoint, revision: LiveRevision) -> None:
+        """Tell the load of one revision now: somebody waits for it."""
+        load = load_of(self._core, endpoint, revision)
+        self._send(Loads(epoch=self._epoch, of=(load,)))
+
+    def _revisions(self) -> list[LiveRevision]:
+        return [revision for endpoint in self._core.endpoints.values() for revision in endpoint.revisions]
+
+
+def load_of(core: Core, endpoint: LiveEndpoint, revision: LiveRevision) -> Load:
+    """The load of one revision now."""
+    name, number = endpoint.name, revision.plan.number
+    now = time.monotonic_ns() // 1000
+    links = [link for link in revision.links if link.ready]
+    under_way = [pending for link in links for pending in link.inflight.values() if is_of(pending, name, number)]
+    waiting = sum(is_of(pending, name, number) for pending in endpoint.held)
+    series = revision.series.values()
+    answered_us = sum(one.total_us for one in series) + sum(now - pending.start for pending in under_way)
+    services = [us for us in map(service_us, links) if us]
+    return Load(
+        endpoint=endpoint.plan.name,
+        revision=number,
+        busy_us=max(0, answered_us - core.holding.held_us.get((name, number), 0)),
+        arrived=sum(sum(one.statuses.values()) for one in series) + len(under_way) + waiting,
+        waiting=waiting,
+        in_flight=len(under_way),
+        missed=revision.missed,
+        service_us=round(sum(services) / len(services), 1) if services else 0.0,
+    )
+
+
+def sleeping(endpoint: LiveEndpoint, revision: LiveRevision, told: Load) -> bool:
+    """Whether a revision has nothing to tell behind what was told: thousands may sleep."""
+    now = revision.links or endpoint.held or revision.missed
+    return not (now or told.waiting or told.in_flight or told.missed)
+
+
+def is_of(pending: Pending, endpoint: bytes, number: int) -> bool:
+    """Whether a request is for a revision: copies of one bundle may be shared by several."""
+    return pending.endpoint.name == endpoint and pending.revision is not None and pending.revision.plan.number == number
+
+
+def service_us(link: Link) -> float:
+    """The time between two answers; a first call of a model takes longer than the latest, and is not taken for it."""
+    return min(link.service_us, link.predict_us or link.service_us)

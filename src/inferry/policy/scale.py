@@ -1,0 +1,239 @@
+"""Scale: how many replicas a revision should have now. Pure.
+
+Two windows, as Knative's autoscaler has them: a minute for what is usual, six seconds for what just began. The
+number goes up at once. When the short window asks for twice of what there is, the largest number that was asked for
+stays until a minute has passed without such a surge. It goes down by at most half, and only to what was enough for
+`down_delay_s`; to zero when nobody asked for `idle_timeout_s`.
+
+Two measures, and the larger counts: requests at replicas against `target_concurrency`, and requests a second times
+the measured time of one, with replicas busy for 70 % of the time. Requests that wait for a first replica count by
+the work that they are: more replicas would not make the first one start sooner.
+
+Going down may have been wrong: with fewer replicas, requests wait longer, and more of them are there at a time. When
+a number that went down has to go up again soon, it stays longer the next time: `caution` doubles the delay, and going
+up late halves it. `patience` does the same for the time until zero.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from inferry.types.scaling import Figures, Scaling, Snapshot
+from inferry.types.units import time_text
+
+STABLE_S = 60.0
+RECENT_S = 6.0
+SURGE_S = 2.0
+LOOK_S = 1.0
+"""How often one decides; marks that lie closer are not kept."""
+STEP_S = 10.0
+PANIC = 2.0
+BUSY = 0.7
+DRAIN_S = 2.0
+"""In what time those who wait should be answered, once there is a replica."""
+MOST_PATIENCE = 8
+SOON = 2.0
+"""Going up again within so many delays is a regret."""
+NEVER = float("-inf")
+
+
+class Mark(NamedTuple):
+    """What had been counted at one moment."""
+
+    at: float
+    busy_s: float
+    arrived: int
+
+
+class State(NamedTuple):
+    """What is remembered between decisions. `wants`: what was wanted when, as far as no more was wanted later; `peak`:
+    the most since the surge at `panic_at`; `used`: when a request was last seen; `stepped`: when it last went down;
+    `zeroed`: when it went to zero."""
+
+    replicas: int
+    used: float
+    wants: tuple[tuple[float, int], ...]
+    marks: tuple[Mark, ...] = ()
+    service_s: float = 0.0
+    panic_at: float = NEVER
+    peak: int = 0
+    stepped: float = NEVER
+    zeroed: float = NEVER
+    patience: int = 1
+    caution: int = 1
+
+
+class Decision(NamedTuple):
+    """So many replicas, and why."""
+
+    replicas: int
+    reason: str
+    state: State
+    figures: Figures
+
+
+def begin(scaling: Scaling, replicas: int, now: float) -> State:
+    """Of a revision that is first looked at, with so many replicas."""
+    count = max(scaling.min_replicas, min(scaling.max_replicas, replicas))
+    return State(replicas=count, used=now, wants=((now, count),))
+
+
+def restarted(state: State) -> State:
+    """The gateway began to count anew."""
+    return state._replace(marks=())
+
+
+def roused(state: State, scaling: Scaling, now: float) -> State:
+    """Somebody wants a replica ahead of requests."""
+    count = min(scaling.max_replicas, max(1, state.replicas))
+    return state._replace(replicas=count, used=now, wants=(*state.wants, (now, count)))
+
+
+def decide(snapshot: Snapshot, scaling: Scaling, state: State, now: float) -> Decision:
+    """The number of replicas from now on."""
+    last = state.marks[-1] if state.marks else None
+    came = last is not None and snapshot.arrived > last.arrived
+    active = came or snapshot.waiting > 0 or snapshot.in_flight > 0
+    state = state._replace(
+        used=now if active else state.used,
+        marks=marked(state.marks, snapshot, now),
+        service_s=smooth(state.service_s, snapshot.service_s),
+    )
+    figures = measured(snapshot, state, now)
+    usual, recent, surge = needs(figures, scaling)
+    panic_at = now if surge.replicas >= PANIC * max(1, state.replicas) else state.panic_at
+    panic = now - panic_at < STABLE_S
+    most = max(usual, recent, surge) if panic else max(usual, recent)
+    want = max(most.replicas, state.peak) if panic else most.replicas
+    why = most.why if want == most.replicas else f"{want} were needed in the surge that is not a minute over"
+    peak = min(want, scaling.max_replicas) if panic else 0
+    state = state._replace(panic_at=panic_at, peak=peak)
+    figures = replace(figures, panic=panic)
+    keep_s = scaling.idle_timeout_s * state.patience
+    idle = now - state.used >= keep_s
+    if not idle and (active or want):
+        want += scaling.buffer_replicas
+    if want > scaling.max_replicas:
+        want, why = scaling.max_replicas, f"{why}; at most {scaling.max_replicas}"
+    if state.replicas == 0 and scaling.min_replicas == 0:
+        return woken(want, why, figures, scaling, state, now) if active else Decision(0, "nobody asks", state, figures)
+    if idle and scaling.min_replicas == 0:
+        state = state._replace(replicas=0, zeroed=now, wants=((now, 0),), panic_at=NEVER, peak=0)
+        return Decision(0, f"nobody asked for {time_text(keep_s)}", state, figures)
+    floor = max(1, scaling.min_replicas)
+    if want <= floor:
+        want, why = floor, f"{floor} {'is' if floor == 1 else 'are'} enough"
+    delay_s = scaling.down_delay_s * state.caution
+    wants = tuple((at, count) for at, count in state.wants if now - at <= delay_s and count > want)
+    state = state._replace(wants=(*wants, (now, want)))
+    if want > state.replicas:
+        caution = doubled(state.caution, soon=now - state.stepped < SOON * delay_s)
+        return Decision(want, why, state._replace(replicas=want, caution=caution), figures)
+    if want == state.replicas:
+        return Decision(want, why, state, figures)
+    return lowered(want, figures, scaling, state, now)
+
+
+def woken(want: int, why: str, figures: Figures, scaling: Scaling, state: State, now: float) -> Decision:
+    """Up from zero: somebody asks."""
+    count = max(1, want)
+    reason = f"nothing runs, and {figures.waiting} wait" if count == 1 else f"nothing runs: {why}"
+    patience = doubled(state.patience, soon=now - state.zeroed < scaling.idle_timeout_s)
+    state = state._replace(replicas=count, wants=((now, count),), patience=patience)
+    return Decision(count, reason, state, figures)
+
+
+def lowered(want: int, figures: Figures, scaling: Scaling, state: State, now: float) -> Decision:
+    """Down, when that has been enough for long enough."""
+    has, delay = state.replicas, time_text(scaling.down_delay_s * state.caution)
+    if figures.panic:
+        rest = time_text(STABLE_S - (now - state.panic_at))
+        return Decision(has, f"{want} would do, but a surge is not over (for {rest} more)", state, figures)
+    enough = max(count for _, count in state.wants)
+    if enough >= has:
+        return Decision(has, f"{want} would do, but {enough} were needed in the last {delay}", state, figures)
+    if now - state.stepped < min(STEP_S, scaling.down_delay_s):
+        return Decision(has, f"{enough} would do, but it has just gone down", state, figures)
+    count = max(enough, (has + 1) // 2)
+    reason = f"{enough} would have done for {delay}" + ("" if count == enough else "; down by half at a time")
+    return Decision(count, reason, state._replace(replicas=count, stepped=now), figures)
+
+
+class Need(NamedTuple):
+    """So many replicas by one window, and why."""
+
+    replicas: int
+    why: str
+
+
+def needs(figures: Figures, scaling: Scaling) -> tuple[Need, Need, Need]:
+    """By the long window, by the short one, and by what came in this moment."""
+    backlog = max(0.0, figures.waiting - figures.surge_rate * SURGE_S)
+    if not figures.ready:
+        backlog += figures.surge_rate * figures.cold_start_s
+    return (
+        need(figures.usual, figures.usual_rate, STABLE_S, figures, scaling),
+        need(figures.recent, figures.recent_rate, RECENT_S, figures, scaling),
+        need(0.0, figures.surge_rate + backlog / DRAIN_S, SURGE_S, figures, scaling),
+    )
+
+
+def need(mean: float, rate: float, window: float, figures: Figures, scaling: Scaling) -> Need:
+    """Replicas for so many requests at a time, or so many a second."""
+    by_mean, by_rate = mean / scaling.target_concurrency, rate * figures.service_s / BUSY
+    if by_rate > by_mean:
+        words = f"{rate:.3g} requests a second of {time_text(figures.service_s)} each"
+        return Need(ceil(by_rate), f"{words} (over {window:g} s)")
+    words = f"{mean:.3g} requests at a time, {scaling.target_concurrency:g} for each replica"
+    return Need(ceil(by_mean), f"{words} (over {window:g} s)")
+
+
+def measured(snapshot: Snapshot, state: State, now: float) -> Figures:
+    """What the windows hold."""
+    usual, recent, surge = (since(state.marks, now - window) for window in (STABLE_S, RECENT_S, SURGE_S))
+    return Figures(
+        usual=max(0.0, snapshot.busy_s - usual.busy_s) / STABLE_S,
+        recent=max(0.0, snapshot.busy_s - recent.busy_s) / RECENT_S,
+        usual_rate=(snapshot.arrived - usual.arrived) / STABLE_S,
+        recent_rate=(snapshot.arrived - recent.arrived) / RECENT_S,
+        surge_rate=(snapshot.arrived - surge.arrived) / SURGE_S,
+        service_s=state.service_s,
+        cold_start_s=snapshot.cold_start_s,
+        waiting=snapshot.waiting,
+        in_flight=snapshot.in_flight,
+        ready=snapshot.ready,
+        idle_s=now - state.used,
+    )
+
+
+def since(marks: tuple[Mark, ...], start: float) -> Mark:
+    """The last mark up to a moment, else the first: what was before it is not known."""
+    found = marks[0]
+    for mark in marks:
+        if mark.at > start:
+            break
+        found = mark
+    return found
+
+
+def marked(marks: tuple[Mark, ...], snapshot: Snapshot, now: float) -> tuple[Mark, ...]:
+    """The marks with this moment; of those older than all windows, the last."""
+    if marks and now - marks[-1].at < LOOK_S / 2:
+        return marks
+    oldest = since(marks, now - STABLE_S).at if marks else now
+    return (*(mark for mark in marks if mark.at >= oldest), Mark(now, snapshot.busy_s, snapshot.arrived))
+
+
+def doubled(patience: int, *, soon: bool) -> int:
+    """What a regret makes of it, and what a change that was right makes of it."""
+    return min(MOST_PATIENCE, patience * 2) if soon else max(1, patience // 2)
+
+
+def smooth(before: float, measured: float) -> float:
+    """The time of one request, without the jumps of one measure."""
+    if not measured:
+        return before
+    return (before + measured) / 2 if before else measured

@@ -1,0 +1,89 @@
+"""Scaling: how many replicas a revision may have, what is measured of its load, and what was decided.
+
+Data flow: the gateway's Loads -> control adds what it knows -> Snapshot -> `policy.scale.decide` -> Decision, whose
+Figures people can read.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+MAX_REPLICAS = 256
+
+
+class Scaling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Between which numbers a revision's replicas vary, and how. `target_concurrency`: requests at one replica, on
+    average. `idle_timeout_s`: without a request for so long, none runs (only where `min_replicas` is 0).
+    `down_delay_s`: replicas go when they were not needed for so long. `buffer_replicas`: more than needed while there
+    are requests."""
+
+    min_replicas: int = 1
+    max_replicas: int = 1
+    target_concurrency: float = 2.0
+    idle_timeout_s: float = 300.0
+    down_delay_s: float = 60.0
+    buffer_replicas: int = 0
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a gateway knows of a revision's load. Since it started: `busy_us`, time that requests spent at replicas,
+    those under way included, and how many `arrived`. Now: `waiting` for a replica, `in_flight` at one; `missed`:
+    copies for a shadow since the last report that found no replica. `service_us`: between two answers of a replica
+    that has work (0: not known)."""
+
+    endpoint: str
+    revision: int
+    busy_us: int = 0
+    arrived: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+    missed: int = 0
+    service_us: float = 0.0
+
+
+class Loads(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The loads that changed since the last report of a gateway that started at `epoch` (Unix nanoseconds)."""
+
+    epoch: int
+    of: tuple[Load, ...] = ()
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a decision rests on: a Load in seconds, how many replicas are `ready`, and how long a start takes."""
+
+    busy_s: float = 0.0
+    arrived: int = 0
+    waiting: int = 0
+    in_flight: int = 0
+    ready: int = 0
+    service_s: float = 0.0
+    cold_start_s: float = 0.0
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What a decision rests on. Requests at replicas on average, and requests that came a second: over a minute, over
+    6 s, and the latter over 2 s. `service_s`: of one request; `cold_start_s`: of one replica; `panic`: a surge is
+    not a minute over."""
+
+    usual: float = 0.0
+    recent: float = 0.0
+    usual_rate: float = 0.0
+    recent_rate: float = 0.0
+    surge_rate: float = 0.0
+    service_s: float = 0.0
+    cold_start_s: float = 0.0
+    waiting: int = 0
+    in_flight: int = 0
+    ready: int = 0
+    idle_s: float = 0.0
+    panic: bool = False
+
+
+class Scaled(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision as it is told to people: when (Unix seconds), from how many replicas to how many, and why."""
+
+    at: float
+    before: int
+    replicas: int
+    reason: str
+    figures: Figures = Figures()

@@ -1,0 +1,112 @@
+"""A storm over a platform: its processes are killed at random while clients submit jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+import time
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+
+from tests.support import processes
+from tests.support.platform import Platform
+
+CLIENTS = 8
+PATIENCE_S = 120.0
+
+
+class Storm:
+    """Kills processes of the platform one after the other, `most` of them."""
+
+    def __init__(self, platform: Platform, seed: int, most: int, pause_s: float) -> None:
+        self.platform = platform
+        self.random = random.Random(seed)
+        self.most = most
+        self.pause_s = pause_s
+        self.kills: dict[str, int] = {}
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        for _ in range(self.most):
+            time.sleep(self.random.uniform(0.5, 1.5) * self.pause_s)
+            victim = self.random.choice(["jobs", "gateway", "control", "replica", "zygote"])
+            for pid in self._pids(victim):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                self.kills[victim] = self.kills.get(victim, 0) + 1
+
+    def _pids(self, victim: str) -> list[int]:
+        parents = [pid for pid in self.platform.processes() if processes.parent(pid) == self.platform.pid]
+        named = {f"inferry.compose.{name}": name for name in ("jobs", "gateway", "control")}
+        children = {pid: next((named[w] for w in command(pid) if w in named), "zygote") for pid in parents}
+        if victim == "replica":
+            zygotes = [pid for pid, name in children.items() if name == "zygote"]
+            return [pid for pid in self.platform.processes() if processes.parent(pid) in zygotes][:1]
+        return [pid for pid, name in children.items() if name == victim][:1]
+
+
+def command(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def submitted(platform: Platform, row: float) -> str:
+    """A job that was surely acknowledged, sent again under its key as long as it was not."""
+    key = uuid.uuid4().hex
+    while True:
+        with contextlib.suppress(httpx.HTTPError):
+            answer = platform.call(
+                "POST", "/jobs/storm", json=[[row, 3.5, 1.4, 0.2]], headers={"idempotency-key": key}, timeout=20
+            )
+            if answer.status_code == 202:
+                return answer.json()["id"]
+            assert answer.status_code in (401, 429, 503), answer.text
+        time.sleep(0.1)
+
+
+def storm(
+    platform: Platform, jobs: int, seed: int, kills: int, pause_s: float
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Submit jobs while everything is killed at random; each must have one end that never changes. Ends and kills."""
+    between = kills * pause_s * CLIENTS / jobs
+
+    def one(number: int) -> str:
+        time.sleep(between)
+        return submitted(platform, number / jobs)
+
+    with Storm(platform, seed, kills, pause_s) as fury, ThreadPoolExecutor(CLIENTS) as pool:
+        ids = list(pool.map(one, range(jobs)))
+        early = {id: ended(platform, id) for id in ids[: jobs // 2]}
+    assert len(set(ids)) == jobs
+    first = {id: ended(platform, id) for id in ids}
+    assert {state for state, _ in first.values()} <= {"succeeded", "dead"}
+    assert {id: first[id] for id in early} == early
+    return dict(Counter(state for state, _ in first.values())), fury.kills
+
+
+def ended(platform: Platform, id: str) -> tuple[str, float]:
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        with contextlib.suppress(httpx.HTTPError):
+            answer = platform.call("GET", f"/jobs/{id}?wait=5", timeout=30)
+            if answer.status_code == 200 and answer.json()["ended"]:
+                return answer.json()["state"], answer.json()["ended"]
+            assert answer.status_code in (200, 503), answer.text
+        time.sleep(0.2)
+    raise AssertionError(f"the job {id} has no end")

@@ -1,0 +1,126 @@
+"""The scaler: what it does with what the gateway tells."""
+
+import pytest
+
+from inferry.control.fleet import Fleet
+from inferry.control.reconciler import Live
+from inferry.control.scaler import SILENT_S, Scaler
+from inferry.testing.store_contract import make_commit
+from inferry.types.devices import Devices
+from inferry.types.registry import Endpoint, Revision, RevisionConfig, Version
+from inferry.types.scaling import Load, Loads, Scaling
+
+ELASTIC = RevisionConfig(scaling=Scaling(min_replicas=0, max_replicas=4, idle_timeout_s=10.0))
+
+
+class Backend:
+    prepared = 0
+
+    async def prepare(self, environment, runtime):
+        self.prepared += 1
+
+
+class World:
+    def __init__(self):
+        self.now = 100.0
+        self.fleet = Fleet(Backend(), lambda: Devices(cores=2))
+        self.scaler = Scaler(self.fleet, lambda: self.now, lambda: 1e9 + self.now)
+
+    def keep(self, *configs):
+        self.lives = [live(number, config) for number, config in enumerate(configs, 1)]
+        self.scaler.keep(self.lives)
+
+    def hear(self, later=1.0, epoch=7, **fields):
+        self.now += later
+        self.scaler.hear(Loads(epoch=epoch, of=(Load(endpoint="fraud", revision=1, **fields),)))
+        return self.scaler.count(self.lives[0].revision)
+
+
+def live(number, config):
+    commit = make_commit()
+    version = Version(
+        model="fraud", number=number, bundle=commit.bundle, source=commit.manifest.source, runtime="onnx", size=1,
+        created=0.0, created_by="me", manifest=commit.manifest,
+    )  # fmt: skip
+    revision = Revision(
+        endpoint="fraud", number=number, model="fraud", version=number, bundle=commit.bundle, config=config,
+        replaces=0, created=0.0, created_by="me",
+    )  # fmt: skip
+    endpoint = Endpoint(name="fraud", model="fraud", traffic={1: 100}, created=0.0, updated=0.0)
+    return Live(endpoint=endpoint, revision=revision, version=version)
+
+
+@pytest.fixture
+async def world():
+    return World()
+
+
+async def test_a_fixed_number_is_what_was_asked_for(world):
+    world.keep(RevisionConfig(replicas=3))
+    assert world.hear(waiting=100) == 3
+    assert world.scaler.explain("fraud", 1) == (None, ())
+
+
+async def test_one_that_waits_wakes_it_at_once_and_that_is_explained(world):
+    world.keep(ELASTIC)
+    assert world.scaler.count(world.lives[0].revision) == 0
+    world.fleet.changed.clear()
+    assert world.hear(waiting=1, arrived=1) == 1
+    assert world.fleet.changed.is_set()
+    last, changes = world.scaler.explain("fraud", 1)
+    assert (last.before, last.replicas, last.reason) == (0, 1, "nothing runs, and 1 wait")
+    assert changes == (last,)
+    assert world.hear(later=0.1, waiting=40, arrived=40) == 1
+    for _ in range(12):
+        world.hear(arrived=40)
+    assert world.hear(arrived=40) == 0
+    assert world.scaler.explain("fraud", 1)[1][0].reason == "nobody asked for 10 s"
+
+
+async def test_a_copy_that_a_shadow_missed_wakes_it_too(world):
+    world.keep(ELASTIC)
+    assert world.hear(missed=1) == 1
+
+
+async def test_a_table_of_other_things_changes_nothing(world):
+    world.keep(ELASTIC)
+    world.hear(waiting=1)
+    world.keep(ELASTIC, RevisionConfig())
+    assert world.scaler.count(world.lives[0].revision) == 1
+    world.keep()
+    world.keep(ELASTIC)
+    assert world.scaler.count(world.lives[0].revision) == 0, "a revision that is new begins with what is there"
+
+
+async def test_a_gateway_that_began_anew_is_no_surge(world):
+    world.keep(ELASTIC)
+    world.hear(waiting=1, arrived=1)
+    for second in range(5):
+        assert world.hear(arrived=1000 + second, busy_us=10_000) == 1
+    assert world.hear(epoch=8, arrived=3) == 1
+
+
+async def test_it_can_be_roused_ahead(world):
+    world.keep(ELASTIC)
+    world.scaler.rouse("fraud", [1, 5])
+    assert world.scaler.count(world.lives[0].revision) == 1
+    assert world.scaler.explain("fraud", 1)[0].reason == "it was asked to be warm"
+
+
+async def test_while_the_gateway_is_silent_nothing_is_decided(world, monkeypatch):
+    world.keep(ELASTIC)
+    world.hear(waiting=1)
+    world.hear()
+    looks = 0
+
+    async def sleep(_seconds):
+        nonlocal looks
+        looks += 1
+        world.now += 1.0
+        if looks > SILENT_S + 30:
+            raise TimeoutError
+
+    monkeypatch.setattr("inferry.control.scaler.asyncio.sleep", sleep)
+    with pytest.raises(TimeoutError):
+        await world.scaler.run()
+    assert world.scaler.count(world.lives[0].revision) == 1

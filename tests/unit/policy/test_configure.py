@@ -1,0 +1,90 @@
+"""Configure: a fixed number of replicas, or limits between which it varies."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferry.errors import InvalidInput
+from inferry.policy.configure import OF_SCALING, changed, value_of
+from inferry.types.registry import RevisionConfig
+from inferry.types.scaling import Scaling
+
+FIXED = RevisionConfig(replicas=2, timeout_s=5.0)
+
+
+def limits(config):
+    return (config.least, config.most, config.first)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"replicas": 3}, (3, 3, 3)),
+        ({"min_replicas": 0}, (0, 2, 1)),
+        ({"max_replicas": 4}, (2, 4, 2)),
+        ({"max_replicas": 1}, (1, 1, 1)),
+        ({"min_replicas": 5}, (5, 5, 5)),
+        ({"idle_timeout_s": 60.0}, (0, 2, 1)),
+        ({"min_replicas": 0, "max_replicas": 4, "idle_timeout_s": 60.0}, (0, 4, 1)),
+    ],
+)
+def test_what_was_not_said_follows_from_what_was(changes, found):
+    made = changed(FIXED, changes)
+    assert limits(made) == found
+    assert made.timeout_s == 5.0
+    assert all(value_of(made, name) == value for name, value in changes.items())
+
+
+def test_a_fixed_number_ends_that_it_varies():
+    varying = changed(FIXED, {"min_replicas": 0, "max_replicas": 8})
+    assert value_of(varying, "replicas") is None
+    fixed = changed(varying, {"replicas": 3})
+    assert (fixed.scaling, limits(fixed)) == (None, (3, 3, 3))
+    assert changed(varying, {"timeout_s": 9.0}).scaling == varying.scaling
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"replicas": 2, "max_replicas": 3},
+        {"min_replicas": 4, "max_replicas": 2},
+        {"min_replicas": -1},
+        {"max_replicas": 0},
+        {"max_replicas": 257},
+        {"target_concurrency": 0.0},
+        {"target_concurrency": float("nan")},
+        {"idle_timeout_s": 0.5},
+    ],
+)
+def test_what_cannot_be_is_refused(changes):
+    with pytest.raises(InvalidInput):
+        changed(FIXED, changes)
+
+
+wishes = st.dictionaries(st.sampled_from(["min_replicas", "max_replicas"]), st.integers(-1, 9)) | st.dictionaries(
+    st.just("replicas"), st.integers(1, 9)
+)
+
+
+@given(st.lists(wishes, max_size=6))
+def test_whatever_is_asked_for_in_turn_the_limits_make_sense(turns):
+    config = RevisionConfig()
+    for changes in turns:
+        try:
+            config = changed(config, changes)
+        except InvalidInput:
+            continue
+        assert 0 <= config.least <= config.most
+        assert config.least <= config.first <= config.most
+        assert all(value_of(config, name) == value for name, value in changes.items())
+
+
+def test_every_field_of_a_scaling_can_be_changed():
+    config = RevisionConfig()
+    for name, value in {
+        "min_replicas": 1, "max_replicas": 5, "target_concurrency": 4.0, "idle_timeout_s": 9.0, "down_delay_s": 0.0,
+        "buffer_replicas": 2,
+    }.items():  # fmt: skip
+        config = changed(config, {name: value})
+        assert value_of(config, name) == value
+    assert set(OF_SCALING) == set(Scaling.__struct_fields__)
