@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import warnings
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.support import models
+from tests.support.forge import Forge
 from tests.support.platform import Platform
 
 ROWS = np.array(models.IRIS_ROWS, dtype=np.float32)
@@ -194,20 +194,11 @@ def test_ovmsclient_gets_errors_it_understands(ovms, endpoint: str) -> None:
         ovms.predict({"x": ROWS}, endpoint, 9)
 
 
-@pytest.fixture(scope="session")
-def kserve_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with the kserve client, in an environment of its own: it is large and pins much."""
-    folder = tmp_path_factory.mktemp("kserve") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=120)
-    python = folder / "bin/python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "kserve==0.21.0"], check=True, timeout=900)
-    return python
-
-
 @pytest.mark.slow
-def test_kserve_clients_work_unmodified(platform: Platform, endpoint: str, kserve_python: Path) -> None:
+def test_kserve_clients_work_unmodified(platform: Platform, endpoint: str, forge: Forge) -> None:
+    python = forge.python(("kserve==0.21.0",))  # it is large and pins much
     result = subprocess.run(
-        [kserve_python, "-c", KSERVE, platform.http, platform.grpc, platform.key, json.dumps(models.IRIS_ROWS)],
+        [python, "-c", KSERVE, platform.http, platform.grpc, platform.key, json.dumps(models.IRIS_ROWS)],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

@@ -59,7 +59,7 @@ class Forge:
     def make(self, name: str) -> Forged:
         """What the script NAME makes; made when it is not there yet."""
         script = SCRIPTS / f"{name}.py"
-        digest = hashlib.sha256(script.read_bytes()).hexdigest()[:12]
+        digest = hashlib.sha256(sys.version.encode() + script.read_bytes()).hexdigest()[:12]
         folder = self.root / f"{name}-{digest}"
         with (self.root / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
