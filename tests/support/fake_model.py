@@ -1,7 +1,8 @@
 """A model, a codec and a peer for the replica's tests; run as a program, a whole replica process.
 
-python -m tests.support.fake_model LISTENER LIFELINE GATE
-(inherited descriptors) serves `x -> 2x`; the values below make it misbehave.
+python -m tests.support.fake_model LISTENER LIFELINE GATE [IDENTITY]
+(inherited descriptors) serves `x -> 2x`; the values below make it misbehave. With an identity (JSON) the listener is a
+TCP one, and peers come with TLS.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ import socket
 import sys
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from inferry.errors import InferryError, InvalidInput
 from inferry.interfaces.codec import Call, Encoded
 from inferry.replica.engine import Engine
 from inferry.replica.server import Server
+from inferry.security.tls import listening_context
 from inferry.types import frames
+from inferry.types.identity import Identity
 from inferry.types.signature import Signature, TensorSpec
 
 POISON, LEAVE, GATE, DIE = 666.0, 667.0, 668.0, 669.0
@@ -95,10 +99,12 @@ class FakePeer:
 
 
 if __name__ == "__main__":
-    listener, lifeline, gate = (int(text) for text in sys.argv[1:])
+    listener, lifeline, gate = (int(text) for text in sys.argv[1:4])
+    identities = [msgspec.json.decode(text, type=Identity) for text in sys.argv[4:]]
     Server(
         socket.socket(fileno=listener),
         lifeline,
         Engine(FakeModel(gate), SIGNATURE, {DOOR: FakeCodec()}),
         lambda: {"pid": os.getpid()},
+        listening_context(identities[0]) if identities else None,
     ).run()

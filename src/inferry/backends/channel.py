@@ -6,18 +6,31 @@ import asyncio
 import itertools
 import os
 import signal
+import socket
+import ssl
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, Self, cast
 
 import msgspec
 
 from inferry.errors import DeadlineExceeded, Unavailable
 from inferry.types import frames
+from inferry.types.address import TcpAddress, read_address
+from inferry.types.identity import Identity
 from inferry.types.replicas import ReplicaSpec, ReplicaStatus
 
 EXIT_WORD_S = 0.02
-FIRST_BYTE = b"N"  # no memory page comes with this connection
+SHAKE_S = 5.0
+
+
+class Secure(NamedTuple):
+    """How another machine is reached: a plain connection, what makes it secure, the name that must be at its end."""
+
+    dial: Callable[[TcpAddress], Awaitable[socket.socket]]
+    context: ssl.SSLContext
+    name: str
 
 
 class Channel(asyncio.Protocol):
@@ -25,6 +38,7 @@ class Channel(asyncio.Protocol):
 
     def __init__(self, socket_path: str) -> None:
         self.socket = socket_path
+        self._far = read_address(socket_path)
         self.spec: ReplicaSpec
         self.status: ReplicaStatus
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -34,10 +48,17 @@ class Channel(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[frames.Reply]] = {}
 
     @classmethod
-    async def open(cls, socket_path: str) -> Channel:
-        """Connect and learn who is there. Raises OSError when nobody listens."""
+    async def open(cls, socket_path: str, secure: Secure | None = None) -> Self:
+        """Connect and learn who is there. Raises OSError when nobody listens. `secure`: for a TCP address."""
         loop = asyncio.get_running_loop()
-        _, channel = await loop.create_unix_connection(lambda: cls(socket_path), socket_path)
+        channel = cls(socket_path)
+        if channel._far is None or secure is None:
+            await loop.create_unix_connection(lambda: channel, socket_path)
+        else:
+            await loop.create_connection(
+                lambda: channel, sock=await secure.dial(channel._far), ssl=secure.context,
+                server_hostname=secure.name, ssl_handshake_timeout=SHAKE_S,
+            )  # fmt: skip
         reply = await channel._call(frames.STATUS, timeout=10.0)
         channel.status = msgspec.json.decode(reply.body, type=ReplicaStatus)
         channel.spec = channel.status.spec
@@ -54,7 +75,7 @@ class Channel(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(FIRST_BYTE)
+        self._transport.write(frames.WATCHES)
 
     def data_received(self, data: bytes) -> None:
         """Hand each reply to who waits for it."""
@@ -79,7 +100,7 @@ class Channel(asyncio.Protocol):
 
     async def ask(self, door: int, name: bytes, body: bytes, timeout: float) -> frames.Reply:
         """One prediction."""
-        deadline = int((time.monotonic() + timeout) * 1e6)
+        deadline = int((timeout if self._far else time.monotonic() + timeout) * 1e6)
         return await self._call(frames.INFER, door=door, name=name, body=body, deadline=deadline, timeout=timeout)
 
     async def alive(self, timeout: float) -> bool:
@@ -89,6 +110,12 @@ class Channel(asyncio.Protocol):
         except (DeadlineExceeded, Unavailable):
             return False
         return True
+
+    def renew(self, identity: Identity) -> None:
+        """Give it another certificate."""
+        if self._transport is not None and not self._transport.is_closing():
+            body = msgspec.json.encode(identity)
+            self._transport.write(frames.pack_request(next(self._ids), frames.RENEW, body=body))
 
     async def stop(self) -> None:
         """Ask it to finish and exit."""

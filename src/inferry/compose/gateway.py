@@ -6,9 +6,12 @@ import asyncio
 import gc
 import os
 import socket
+import ssl
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from inferry import protos
 from inferry.compose.process import HttpServer, announce, http_server, on_lifeline, run
@@ -27,8 +30,10 @@ from inferry.gateway.services import Services
 from inferry.protocols import forms, metadata, openapi, pages
 from inferry.security.files import read_private
 from inferry.security.keys import KeyRing
+from inferry.security.tls import connecting_context
 from inferry.telemetry.metrics import Metrics
 from inferry.types import frames
+from inferry.types.identity import Identity
 from inferry.types.routing import EndpointRoute, RevisionRoute
 from inferry.version import __version__
 
@@ -88,7 +93,8 @@ async def serve(settings: GatewaySettings) -> None:
     loop = asyncio.get_running_loop()
     heads = Heads(settings.max_body)
     admin = Admin(layout.gateway_socket, layout.table)
-    core = Core(loop, lambda table: KeyRing(table.keys, pepper), Metrics(), admin.stuck)
+    own = Shown(layout.identity)
+    core = Core(loop, lambda table: KeyRing(table.keys, pepper), Metrics(), admin.stuck, own.context)
     services = Services(core, heads, FORMS, settings.head_timeout_s, settings.body_timeout_s)
     shown = make_pages()
     jobs = Jobs(layout.jobs_socket)
@@ -105,6 +111,23 @@ async def serve(settings: GatewaySettings) -> None:
     loop.call_soon(announce, settings.ready)
     await serving
     sweeping.cancel()
+
+
+class Shown:
+    """The gateway's own certificate, which control puts into a file and changes each day."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._read = 0.0
+        self._context: ssl.SSLContext | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """Of connections to replicas on other machines. Raises OSError when control has given no certificate yet."""
+        changed = self._file.stat().st_mtime
+        if self._context is None or changed != self._read:
+            identity = msgspec.json.decode(read_private(self._file), type=Identity)
+            self._context, self._read = connecting_context(identity), changed
+        return self._context
 
 
 def make_server(app: App, services: Services, drain_s: float) -> HttpServer:

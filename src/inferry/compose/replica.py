@@ -1,7 +1,7 @@
 """Replica process: binds its socket, confines itself, loads the model, then listens and serves.
 
 Whoever can connect may count on a loaded model. What goes wrong before that is written to the
-task's report, opened before the walls go up.
+task's report, opened before the walls go up; a replica that serves other machines writes its address there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import time
 import traceback
 from functools import partial
@@ -42,7 +43,9 @@ from inferry.replica.engine import Engine
 from inferry.replica.server import Server
 from inferry.security.brood import alone
 from inferry.security.sandbox import THREAD_VARIABLES
+from inferry.security.tls import listening_context
 from inferry.types import frames
+from inferry.types.address import TCP, TcpAddress
 from inferry.types.bundle import Manifest
 from inferry.types.registry import RevisionConfig
 from inferry.types.replicas import ReplicaStatus
@@ -65,8 +68,7 @@ def _serve(task: ReplicaTask, lifeline: int, pid: int) -> int:
     start = time.monotonic()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     report = os.open(task.report, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(task.socket)
+    listener, tls = bind(task)
     try:
         bundle = Path(task.bundle)
         manifest = msgspec.json.decode((bundle / "manifest.json").read_bytes(), type=Manifest)
@@ -113,14 +115,28 @@ def _serve(task: ReplicaTask, lifeline: int, pid: int) -> int:
     status = ReplicaStatus(pid=pid, spec=task.spec, load_ms=load_ms, sandbox=sandbox)
     facts: dict[str, Any] = msgspec.to_builtins(status)
     listener.listen(64)
+    if tls is not None:
+        os.write(report, msgspec.json.encode({"address": str(TcpAddress(*listener.getsockname()[:2]))}))
     os.close(report)
     gc.collect()
     gc.freeze()
     engine = Engine(model, signature, codecs, curve, workers=workers)
-    Server(listener, lifeline, engine, lambda: facts).run()
+    Server(listener, lifeline, engine, lambda: facts, tls).run()
     with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox
         os.unlink(task.socket)  # noqa: PTH108 - no Path object for one call
     return 0
+
+
+def bind(task: ReplicaTask) -> tuple[socket.socket, ssl.SSLContext | None]:
+    """Where the replica will listen, and the TLS context that goes with a TCP socket."""
+    if task.identity is None:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(task.socket)
+        return listener, None
+    host = task.socket.removeprefix(TCP)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.bind((host, 0))
+    return listener, listening_context(task.identity)
 
 
 def posted_doors(signature: Signature, *, takes_posts: bool) -> dict[int, Codec]:

@@ -45,6 +45,8 @@ class Layout:
         self.pepper = home / "pepper"
         self.addresses = home / "addresses.json"
         self.lock = home / "lock"
+        self.authority = home / "tls"
+        self.identity = run / "gateway.tls"
         self.table = run / "table.json"
         self.gateway_socket = run / "gateway.sock"
         self.jobs_socket = run / "jobs.sock"

@@ -8,7 +8,9 @@ call; links whose replica is still listed are kept, the others finish what they 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import ssl
 import time
 from collections.abc import Callable
 
@@ -29,16 +31,19 @@ from inferry.telemetry.metrics import Metrics
 from inferry.types import frames
 from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable
 
+log = logging.getLogger(__name__)
+
 EAGER_US = 100
 LONE = 8  # requests one after the other before the gateway takes it for a habit
 MAX_TIMEOUT_S = 3600.0
 MAX_MOVES = 3
+MAX_RISKED = 2  # the same for requests that the model may have begun: those of other machines
 TICK_S = 0.05
-RECONNECT_S = 0.02
+RECONNECT_S, MOST_RECONNECT_S = 0.02, 1.0
 
 
 class Core:
-    """The gateway's state: one table, the links, the held requests."""
+    """The gateway's state: one table, the links, the held requests. `tls`: of links to other machines."""
 
     def __init__(
         self,
@@ -46,6 +51,7 @@ class Core:
         make_ring: Callable[[RoutingTable], KeyRing],
         metrics: Metrics,
         on_stuck: Callable[[str], None],
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         self.loop = loop
         self.metrics = metrics
@@ -58,6 +64,7 @@ class Core:
         self.bytes = 0
         self._make_ring = make_ring
         self._on_stuck = on_stuck
+        self._tls = tls
         self.ring = make_ring(self.table)
         self._ticking = False
         self._counter = 0
@@ -102,18 +109,23 @@ class Core:
         return LiveRevision(endpoint.name.encode(), plan, [self.links[replica.id] for replica in plan.replicas], series)
 
     def _open(self, replica: str, path: str) -> None:
-        link = self.links[replica] = Link(self, replica, path)
+        link = self.links[replica] = Link(self, replica, path, self._tls)
         task = self.loop.create_task(self._connect(link))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, link: Link) -> None:
         """Until it works, or the table no longer lists the replica."""
+        pause = RECONNECT_S
         while self.links.get(link.replica) is link and not link.ready:
             try:
                 await link.connect(self.loop)
-            except OSError:
-                await asyncio.sleep(RECONNECT_S)
+            except OSError as error:
+                if link.host:
+                    if isinstance(error, ssl.SSLError):
+                        log.warning("replica %s at %s: %s", link.replica, link.path, error)
+                    pause = min(MOST_RECONNECT_S, pause * 2)
+                await asyncio.sleep(pause)
         self.on_recovered()
 
     # requests
@@ -307,7 +319,10 @@ class Core:
         pending.asker.part(pending.head, pending.revision, reply)
 
     def on_lost(self, link: Link, untouched: list[Pending], begun: list[Pending]) -> None:
-        """A replica died: what it never touched goes elsewhere, what it had begun fails."""
+        """A replica is gone: what may go elsewhere does, the rest fails. Others of its machine are doubted first."""
+        for other in self.links.values() if link.host else ():
+            if other is not link and other.host == link.host:
+                other.doubt()
         if self.links.get(link.replica) is link:
             self._open(link.replica, link.path)
             fresh = self.links[link.replica]
@@ -321,7 +336,8 @@ class Core:
                 self.finish(pending, lost("The shadow's replica died."))
                 continue
             pending.moves += 1
-            if pending.moves > MAX_MOVES:  # it may be what kills them: one request must not end all replicas
+            # It may be what kills them: one request must not end all replicas.
+            if pending.moves > (MAX_RISKED if link.host else MAX_MOVES):
                 self.finish(pending, lost("Every replica that was given this request died."))
                 continue
             known = self.endpoints.get(pending.endpoint.name)
@@ -361,8 +377,8 @@ class Core:
         self.leaving = {link for link in self.leaving if link.inflight}
         for link in (*self.links.values(), *self.leaving):
             late = [pending for pending in link.inflight.values() if pending.deadline <= now]
-            if late and not link.suspect and silent(link, late[0], now):
-                link.suspect = True
+            if late and not link.accused and silent(link, late[0], now):
+                link.suspect = link.accused = True
                 self._on_stuck(link.replica)
             for pending in late:
                 link.forget(pending)

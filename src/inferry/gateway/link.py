@@ -5,6 +5,9 @@ multiplexed unix stream -> replies matched by id. With the first byte goes a pag
 which the replica notes the highest id it has begun; when the replica dies the page says which
 requests it never touched. Large bodies lie in segments that both sides have mapped.
 
+A replica on another machine is spoken to over TCP with mutual TLS. Nothing is shared with it, so when it is gone
+nobody knows what it had begun.
+
 A plain socket rather than an asyncio transport, because descriptors travel along with frames.
 """
 
@@ -15,15 +18,19 @@ import logging
 import mmap
 import os
 import socket
+import ssl
 import struct
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from inferry.gateway.head import Head
 from inferry.gateway.live import Pending
 from inferry.gateway.segments import Lease, Pool
+from inferry.security.tls import dial_securely, replica_name
 from inferry.types import frames
+from inferry.types.address import read_address
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +56,7 @@ class Owner(Protocol):
         ...
 
     def on_lost(self, link: Link, untouched: list[Pending], begun: list[Pending]) -> None:
-        """The replica is gone; the requests it held, by whether the model had begun them."""
+        """The replica is gone; the requests it held: those that may be sent elsewhere, and those that may not."""
         ...
 
 
@@ -58,20 +65,25 @@ class Link:
 
     `silent_since`: since when it owes a word (monotonic microseconds, 0: it does not).
     `service_us`: the time between two answers while there is work, so a queue of n takes n times that.
-    `predict_us`: how long its latest call of the model took.
+    `predict_us`: how long its latest call of the model took. `host`: the machine it is on, empty for this one.
+    `suspect`: no new requests until it speaks; `accused`: because it is silent past a deadline.
     """
 
-    def __init__(self, owner: Owner, replica: str, path: str) -> None:
+    def __init__(self, owner: Owner, replica: str, path: str, tls: Callable[[], ssl.SSLContext] | None = None) -> None:
+        """`tls` makes the context of connections to other machines; it raises OSError when there is none."""
         self.owner = owner
         self.replica = replica
         self.path = path
+        self._address = read_address(path)
+        self.host = self._address.host if self._address is not None else ""
+        self._tls = tls
         self.inflight: dict[int, Pending] = {}
-        self.suspect = False
+        self.suspect = self.accused = False
         self.retired = False
         self.silent_since = 0
         self.service_us = 0.0
         self.predict_us = 0
-        self.pool = Pool()
+        self.pool = Pool(0 if self.host else None)
         self._loop: asyncio.AbstractEventLoop
         self._sock: socket.socket | None = None
         self._inbox = frames.Inbox()
@@ -90,7 +102,21 @@ class Link:
         return self._sock is not None and not self.retired
 
     async def connect(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Connect and greet. Raises OSError when nobody listens."""
+        """Connect and greet. Raises OSError when nobody listens, or who does is not this replica."""
+        self._loop, self._sock = loop, await self._secured(loop) if self.host else self._local()
+        loop.add_reader(self._sock.fileno(), self._readable)
+        if self.retired:
+            self.close()
+
+    async def _secured(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
+        assert self._address is not None
+        if self._tls is None:
+            raise OSError("there is no certificate to show to other machines")
+        sock = await dial_securely(loop, self._address, self._tls(), replica_name(self.replica))
+        sock.send(frames.WORKS)
+        return sock
+
+    def _local(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX)
         try:
             sock.setblocking(False)
@@ -99,16 +125,13 @@ class Link:
             try:
                 os.ftruncate(descriptor, 8)
                 self._page = mmap.mmap(descriptor, 8)
-                socket.send_fds(sock, [b"W"], [descriptor])
+                socket.send_fds(sock, [frames.WORKS], [descriptor])
             finally:
                 os.close(descriptor)
         except BaseException:
             sock.close()
             raise
-        self._loop, self._sock = loop, sock
-        loop.add_reader(sock, self._readable)
-        if self.retired:
-            self.close()
+        return sock
 
     # sending
 
@@ -141,7 +164,10 @@ class Link:
             body = self._lend(number, lease) + body
             flags |= frames.FLAG_SEGMENT | (frames.FLAG_NEW if lease.segment.descriptor >= 0 else 0)
         size = frames.REQUEST.size - 4 + len(target) + len(head.media) + len(body)
-        front = frames.REQUEST.pack(size, number, frames.INFER, head.door, flags, head.json_size, pending.deadline)
+        deadline = pending.deadline
+        if self.host:
+            deadline = max(1, deadline - time.monotonic_ns() // 1000)
+        front = frames.REQUEST.pack(size, number, frames.INFER, head.door, flags, head.json_size, deadline)
         self._write(b"".join((front, target, head.media, body)), now=idle)
 
     def _lend(self, number: int, lease: Lease) -> bytes:
@@ -155,6 +181,12 @@ class Link:
         if self.inflight.get(pending.id) is pending and self._sock is not None:
             self._write(frames.pack_request(pending.id, frames.CANCEL))
         self.forget(pending)
+
+    def doubt(self) -> None:
+        """Another replica of its machine is gone: no new requests until it has shown that it is still there."""
+        if self._sock is not None and not self.suspect:
+            self.suspect = True
+            self._write(frames.pack_request(0, frames.STATUS))
 
     def trim(self) -> None:
         """Let go of shared memory that lay idle."""
@@ -191,7 +223,7 @@ class Link:
     def _wait(self, rest: memoryview, lease: Lease | None) -> None:
         assert self._sock is not None
         self._unsent.appendleft((rest, lease))
-        self._loop.add_writer(self._sock, self._writable)
+        self._loop.add_writer(self._sock.fileno(), self._writable)
 
     def _writable(self) -> None:
         while self._unsent:
@@ -206,7 +238,7 @@ class Link:
                 self._wait(data[sent:], lease)
                 return
         if self._sock is not None:
-            self._loop.remove_writer(self._sock)
+            self._loop.remove_writer(self._sock.fileno())
 
     def _try(self, data: bytes | memoryview, lease: Lease | None) -> int:
         assert self._sock is not None
@@ -247,13 +279,15 @@ class Link:
             self._learn(now, ended)
         self.silent_since = now if self.inflight else 0
         if self.suspect:
-            self.suspect = False
+            self.suspect = self.accused = False
             self.owner.on_recovered()
         self._maybe_close()
 
     def _take(self, reply: frames.Reply) -> int:
         """One reply; 1 when it ends a request. Raises FrameError or ValueError for what cannot be one."""
         lease = None
+        if reply.kind == frames.STATUS_REPLY and self.host:  # it was doubted
+            return 0
         if reply.kind == frames.RESULT:
             lease = self._lent.pop(reply.id, None)
         if reply.content & frames.IN_SEGMENT:
@@ -319,11 +353,15 @@ class Link:
             self._lose()
 
     def _lose(self) -> None:
-        """The stream is over: sort what was in flight by whether the model had begun it."""
+        """The stream is over: sort what was in flight by whether it may be sent elsewhere.
+
+        Here what the model had begun is not: it may be what killed the replica. Of another machine that cannot be
+        told, and it may be the machine that is gone: there, all may be of which nothing was heard.
+        """
         if self._sock is None:
             return
-        self._loop.remove_reader(self._sock)
-        self._loop.remove_writer(self._sock)
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
         self._sock.close()
         self._sock = None
         begun = 0
@@ -331,18 +369,17 @@ class Link:
             (begun,) = struct.unpack_from("<Q", self._page, 0)
             self._page.close()
             self._page = None
-        waiting = list(self.inflight.items())
+        waiting = list(self.inflight.values())
+        parted: tuple[list[Pending], list[Pending]] = [], []
+        for pending in waiting:
+            parted[pending.heard if self.host else pending.id <= begun].append(pending)
         self.inflight.clear()
         self._lent.clear()
         self._outbox.clear()
         self._carry.clear()
         self._unsent.clear()
         self.pool.close()
-        self.owner.on_lost(
-            self,
-            [pending for number, pending in waiting if number > begun],
-            [pending for number, pending in waiting if number <= begun],
-        )
+        self.owner.on_lost(self, *parted)
 
 
 def check(reply: frames.Reply, head: Head | None) -> None:

@@ -82,9 +82,10 @@ def _let_go(lease: Lease) -> None:
 
 
 class Pool:
-    """The segments shared with one replica."""
+    """The segments shared with one replica. `most`: bytes of them (0: on another machine, where none can be)."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        self._most = MOST_BYTES if most is None else most
         self._free: dict[int, list[Segment]] = {}
         self._over: list[int] = []
         self._bytes = self._idle = self._made = 0
@@ -99,7 +100,7 @@ class Pool:
             segment = free.pop()
             segment.used = True
             self._idle -= capacity
-        elif self._bytes + capacity > MOST_BYTES or self._closed:
+        elif self._bytes + capacity > self._most or self._closed:
             return None
         else:
             self._made += 1

@@ -4,29 +4,38 @@ Data flow: bytes and descriptors from the socket -> request frames, their bodies
 the frame, or in a segment of shared memory that the peer made) -> replies kept for one write,
 large ones written into the segment that came with their request.
 
-The first byte may bring a page of memory in which the replica notes the highest request id that
-the model has begun: when the replica is killed, the gateway reads there which requests were never
-touched and sends them elsewhere.
+The first byte says whether the peer sends requests. It may bring a page of memory in which the replica notes the
+highest request id that the model has begun: when the replica is killed, the gateway reads there which requests were
+never touched and sends them elsewhere.
+
+Peers on other machines come over TCP with TLS (RemoteConnection): the same frames, and no shared memory.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import select
 import socket
+import ssl
 import struct
 import sys
+import time
 
+from inferry.security.tls import WAITS
 from inferry.types import frames
+
+SEND_S = 10.0
 
 
 class Connection:
-    """One peer: the gateway or control."""
+    """One peer: the gateway or control. `works`: it sends requests."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.outbox: list[bytes] = []
         self.page: mmap.mmap | None = None
+        self.works = False
         self.greeted = False
         self.closed = False
         self._inbox = frames.Inbox()
@@ -40,7 +49,7 @@ class Connection:
         data, descriptors, _, _ = socket.recv_fds(self.sock, 1, 1, socket.MSG_DONTWAIT)
         if not data:
             self.closed = True
-        self.greeted = True
+        self.greeted, self.works = True, data == frames.WORKS
         for descriptor in descriptors:
             try:
                 self.page = mmap.mmap(descriptor, 8)
@@ -52,9 +61,9 @@ class Connection:
         try:
             if not self.greeted:
                 self.greet()
-                return []
-            if not self._inbox.receive_with(self.sock, self._descriptors):
+            elif not self._receive():
                 self.closed = True
+            if self.closed or not self.greeted:
                 return []
             return [self._open(request) for request in self._inbox.requests()]
         except BlockingIOError:
@@ -63,6 +72,12 @@ class Connection:
             print(f"connection dropped: {error}", file=sys.stderr)
             self.closed = True
             return []
+
+    def _receive(self) -> int:
+        return self._inbox.receive_with(self.sock, self._descriptors)
+
+    def _send(self, data: bytes) -> None:
+        self.sock.sendall(data)
 
     def _open(self, request: frames.Request) -> frames.Request:
         """The request with its body, wherever that lies. Raises what a segment that is not as told makes it raise."""
@@ -90,7 +105,7 @@ class Connection:
         data = self.outbox[0] if len(self.outbox) == 1 else b"".join(self.outbox)
         self.outbox.clear()
         try:
-            self.sock.sendall(data)
+            self._send(data)
         except OSError as error:
             print(f"connection dropped while answering: {error}", file=sys.stderr)
             self.closed = True
@@ -122,3 +137,46 @@ class Connection:
         if self.page is not None:
             self.page.close()
             self.page = None
+
+
+class RemoteConnection(Connection):
+    """One peer on another machine, behind a non-blocking security.tls.SecureSocket."""
+
+    def __init__(self, sock: ssl.SSLSocket) -> None:
+        super().__init__(sock)
+        self.since = time.monotonic()
+        self._secure = sock
+        self._shaken = False
+
+    def greet(self) -> None:
+        """A step of the handshake, or the first byte behind it."""
+        if not self._shaken:
+            try:
+                self._secure.do_handshake()
+            except WAITS:
+                return
+            self._shaken = True
+        if not self._inbox.receive(self.sock):
+            self.closed = True
+            return
+        self.greeted, self.works = True, self._inbox.first() == frames.WORKS
+
+    def _receive(self) -> int:
+        return self._inbox.receive(self.sock)
+
+    def _send(self, data: bytes) -> None:
+        rest, poller = memoryview(data), select.poll()
+        poller.register(self.sock, select.POLLOUT)
+        while rest:
+            try:
+                rest = rest[self.sock.send(rest) :]
+            except BlockingIOError:
+                if not poller.poll(SEND_S * 1000):
+                    raise TimeoutError("the peer does not read") from None
+
+    def _open(self, request: frames.Request) -> frames.Request:
+        """The request with its deadline by this machine's clock. Raises FrameError when it lends what cannot be."""
+        if request.flags & frames.FLAG_SEGMENT:
+            raise frames.FrameError("shared memory between machines")
+        left = request.deadline
+        return request._replace(deadline=left and time.monotonic_ns() // 1000 + left)

@@ -1,4 +1,5 @@
-"""The replica's loop: one thread, blocking, on one unix socket with several connections.
+"""The replica's loop: one thread, blocking, on one listening socket with several connections. The socket is a unix
+one, or a TCP one for peers on other machines, who come with TLS.
 
 Data flow: poll -> read all that is there -> frames -> engine -> one write a connection for
 all replies of a batch -> poll again without waiting while work is queued. The socket buffer
@@ -12,6 +13,7 @@ import os
 import select
 import signal
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -19,24 +21,33 @@ from typing import Any
 
 import msgspec
 
-from inferry.replica.connection import Connection
+from inferry.replica.connection import Connection, RemoteConnection
 from inferry.replica.engine import Engine
+from inferry.security.tls import renew, settle
 from inferry.types import frames
+from inferry.types.identity import Identity
 
 GRACE_S = 30.0
+STRANGE_S, STRANGERS = 10.0, 64  # how long a peer may take to show its certificate, and how many may be about it
 EAGER_NS = 200_000  # how long to look for the next request before going to sleep, when they come that fast
 
 
 class Server:
-    """Serves an engine on a listening socket until stopped, or until `lifeline` closes."""
+    """Serves an engine on a listening socket until stopped, or until `lifeline` closes. `tls`: of a TCP socket."""
 
     def __init__(
-        self, listener: socket.socket, lifeline: int, engine: Engine, status: Callable[[], dict[str, Any]]
+        self,
+        listener: socket.socket,
+        lifeline: int,
+        engine: Engine,
+        status: Callable[[], dict[str, Any]],
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.listener = listener
         self.lifeline = lifeline
         self.engine = engine
         self.status = status
+        self.tls = tls
         self.connections: dict[int, Connection] = {}
         self.stopping = 0.0
         self.poller = select.epoll()
@@ -123,8 +134,8 @@ class Server:
             self.listener.close()
 
     def _drained(self) -> bool:
-        """Nobody may still send work: only peers without a page (control) are left, or grace is over."""
-        waiting = any(connection.page is not None for connection in self.connections.values())
+        """Nobody may still send work: only control is left, or grace is over."""
+        waiting = any(connection.works for connection in self.connections.values())
         return not waiting or time.monotonic() - self.stopping > GRACE_S
 
     def _accept(self) -> None:
@@ -132,10 +143,32 @@ class Server:
             sock, _ = self.listener.accept()
         except OSError:
             return
-        sock.setblocking(True)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 10, 0))
-        self.connections[sock.fileno()] = Connection(sock)
-        self.poller.register(sock.fileno(), select.EPOLLIN)
+        connection = self._connection(sock)
+        if connection is None:
+            sock.close()
+            return
+        self.connections[connection.sock.fileno()] = connection
+        self.poller.register(connection.sock.fileno(), select.EPOLLIN)
+
+    def _connection(self, sock: socket.socket) -> Connection | None:
+        if self.tls is None:
+            sock.setblocking(True)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 10, 0))
+            return Connection(sock)
+        strangers, now = 0, time.monotonic()
+        for known in list(self.connections.values()):
+            if isinstance(known, RemoteConnection) and not known.greeted:
+                strangers += 1
+                if now - known.since > STRANGE_S:
+                    self._drop(known)
+        if strangers >= STRANGERS:
+            return None
+        sock.setblocking(False)
+        try:
+            settle(sock)
+            return RemoteConnection(self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False))
+        except OSError:  # it is gone already
+            return None
 
     def _drop(self, connection: Connection) -> None:
         descriptor = connection.sock.fileno()
@@ -155,5 +188,7 @@ class Server:
                 self.engine.cancel(request.id, connection)
             elif request.kind == frames.RELEASE:
                 connection.release(request.id)
+            elif request.kind == frames.RENEW and self.tls is not None:
+                renew(self.tls, msgspec.json.decode(request.body, type=Identity))
             elif request.kind == frames.STOP:
                 self._stop()

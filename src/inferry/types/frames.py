@@ -13,6 +13,9 @@ Large bodies do not cross it either. A request with FLAG_SEGMENT has a SEGMENT s
 its body: a segment of shared memory, whose descriptor comes along when FLAG_NEW is set. With a
 size, the body lies there; and an answer may be written there, which a reply tells by IN_SEGMENT.
 Every request gets exactly one RESULT, whatever becomes of it, so a segment is never in doubt.
+
+Between machines the stream is TLS over TCP. There are no segments then, and `deadline` is how many microseconds are
+left, since each machine has a clock of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ MEDIA = struct.Struct("<H")
 TOKENS = struct.Struct("<II")  # what a language model read and wrote, behind a reply's body
 
 # Kinds of request. CANCEL: nobody waits for the request of that id. RELEASE: the segment of that id is over.
-INFER, STATUS, STOP, CANCEL, RELEASE = 1, 2, 3, 4, 5
+# RENEW: show the certificate in the body (JSON of a security.tls.Identity) from now on.
+INFER, STATUS, STOP, CANCEL, RELEASE, RENEW = 1, 2, 3, 4, 5, 6
 RESULT, STATUS_REPLY, PART = 16, 17, 18  # kinds of reply; PART: one piece of an answer that goes on
 
 # Which codec reads the body.
@@ -67,8 +71,10 @@ MEDIA_TYPES = {
 IN_SEGMENT = 128  # added to the content type: the body is an ANSWER struct
 TOLD = 64  # added to the content type: TOKENS follow the body
 
+WORKS, WATCHES = b"W", b"N"  # the first byte of a stream: from who sends requests, from control
 CANCELLED = 499  # status of a reply that nobody waits for
 ANCILLARY = 1024  # room for descriptors
+ROOM = 16 << 10  # a receive always has this much, which a TLS record fits into
 BIG = 64 << 10  # bodies from this size on go through shared memory where there is any
 
 MAX_FRAME = 1 << 30
@@ -250,18 +256,23 @@ class Inbox:
 
     def receive(self, sock: socket.socket) -> int:
         """Receive once from a socket; how many bytes, 0 at its end. Raises what recv raises."""
-        size = sock.recv_into(self._space(1))
+        size = sock.recv_into(self._space(ROOM))
         self._end += size
         return size
 
     def receive_with(self, sock: socket.socket, descriptors: list[int]) -> int:
         """As `receive`; descriptors that came along are added to the list."""
-        size, extra, _, _ = sock.recvmsg_into([self._space(1)], ANCILLARY, socket.MSG_DONTWAIT)
+        size, extra, _, _ = sock.recvmsg_into([self._space(ROOM)], ANCILLARY, socket.MSG_DONTWAIT)
         self._end += size
         for level, kind, data in extra:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 descriptors += struct.unpack(f"{len(data) // 4}i", data[: len(data) // 4 * 4])
         return size
+
+    def first(self) -> bytes:
+        """Take one byte that is there."""
+        self._start += 1
+        return bytes(self._buffer[self._start - 1 : self._start])
 
     def requests(self) -> Iterator[Request]:
         """All complete request frames. Raises FrameError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from inferry.types.conversion import CheckTask, ConvertTask
+from inferry.types.identity import Identity
 from inferry.types.replicas import InspectTask, ReplicaSpec
 
 
@@ -18,13 +19,18 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplicaTask(msgspec.Struct, frozen=True, kw_only=True):
-    """One replica to fork: `bundle` is the opened bundle's directory, `report` where it says why it failed."""
+    """One replica to fork: `bundle` is the opened bundle's directory, `report` where it says why it failed.
+
+    `socket`: where it listens. For `tcp://HOST` the port is any free one, which it says in its report; it shows
+    `identity` there.
+    """
 
     spec: ReplicaSpec
     bundle: str
     socket: str
     scratch: str
     report: str
+    identity: Identity | None = None
 
 
 class Fork(msgspec.Struct, frozen=True, kw_only=True):
