@@ -138,6 +138,32 @@ def test_limits_that_cannot_be_are_refused(platform, model_dir) -> None:
     assert answer.status_code == 400
 
 
+def test_a_schedule_starts_replicas_without_a_request_and_is_removed(platform, model_dir) -> None:
+    deploy(platform, model_dir / "scheduled", "scheduled")
+    sleeps(platform, "scheduled")
+    entry = "* * * * * Europe/Berlin min=2 for=1h"
+    platform.cli("scale", "scheduled", "--schedule", entry)
+
+    def row() -> dict[str, Any]:
+        found: dict[str, Any] = platform.cli("scale", "explain", "scheduled")["revisions"][0]
+        return found
+
+    wait_until(lambda: row()["ready"] == 2, 60, "two run by the schedule")
+    told = row()
+    held = "at least 2 by the schedule * * * * * Europe/Berlin until "
+    assert told["last"]["schedule"].startswith(held)
+    assert told["scaling"]["schedule"] == [
+        {"cron": "* * * * *", "zone": "Europe/Berlin", "min_replicas": 2, "for_s": 3600.0}
+    ]
+    for words in (("scale", "explain"), ("describe",)):
+        assert entry in platform.run(*words, "scheduled").stdout
+    with pytest.raises(CommandFailed, match="Nothing ends what the schedule"):
+        platform.cli("scale", "scheduled", "--schedule", "0 8 * * * min=2")
+    platform.cli("scale", "scheduled", "--no-schedule")
+    sleeps(platform, "scheduled")
+    assert "schedule" not in row()["scaling"]
+
+
 @pytest.fixture
 def stopped(platform: Platform) -> Iterator[Any]:
     """Stops the control process for a while."""

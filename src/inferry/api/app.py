@@ -32,6 +32,7 @@ from inferry.control.doctor import Doctor
 from inferry.control.runtimes import runtimes
 from inferry.control.service import Service
 from inferry.errors import InferryError, InternalError, InvalidInput, MethodNotAllowed, NotFound
+from inferry.policy import schedule
 from inferry.types.registry import Key
 from inferry.types.traffic import TrafficPlan
 
@@ -52,6 +53,7 @@ class ScaleBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     idle_timeout_s: float | None = None
     down_delay_s: float | None = None
     buffer_replicas: int | None = None
+    schedule: tuple[str, ...] | None = None
 
 
 class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -117,6 +119,8 @@ class Api:
     async def scale(self, request: Request, key: Key) -> Any:
         """Change the number of replicas, or how it varies."""
         changes = msgspec.to_builtins(await read(request, ScaleBody))
+        if "schedule" in changes:
+            changes["schedule"] = tuple(map(schedule.read, changes["schedule"]))
         if not changes:
             raise InvalidInput("Nothing is to change.", help="Give replicas, or min_replicas and max_replicas.")
         return await self.service.configure(name_of(request, "endpoint"), None, changes, key.name)

@@ -119,7 +119,7 @@ FRACTIONS = {"timeout_s", "gpus", "target_concurrency", "idle_timeout_s", "down_
 def wish_of(request: Request, key: Key) -> Wish:
     """How the endpoint of the path should serve. Raises InvalidInput."""
     limits = {"replicas": 1e6, "timeout_s": 1e6, "memory_mb": 1e9, "threads": 256, "gpus": 64, "gpu_memory_mb": 1e9}
-    limits |= dict.fromkeys(OF_SCALING, 1e6)
+    limits |= dict.fromkeys((name for name in OF_SCALING if name != "schedule"), 1e6)
     asked = {field: number(request, field, -1.0, 0, high) for field, high in limits.items()}
     changes: dict[str, Any] = {
         field: value if field in FRACTIONS else int(value) for field, value in asked.items() if value >= 0

@@ -53,6 +53,7 @@ def show_endpoint(found: EndpointDetails) -> None:
         ("problem", found.problem),
         ("traffic", traffic),
         ("url", found.url),
+        ("schedule", schedule_text(found)),
         ("options", options_text(found)),
     ])  # fmt: skip
     click.echo()
@@ -82,6 +83,12 @@ def show_endpoint(found: EndpointDetails) -> None:
 def replicas_text(config: RevisionConfig) -> str:
     """A number, or the two between which it varies."""
     return str(config.replicas) if config.scaling is None else f"{config.least}-{config.most}"
+
+
+def schedule_text(found: EndpointDetails) -> str:
+    """The other limits that the revision that serves has at certain times."""
+    config = next((one.config for one in found.revisions if one.number == found.revision), None)
+    return "; ".join(entry.text for entry in config.scaling.schedule) if config and config.scaling else ""
 
 
 def options_text(found: EndpointDetails) -> str:

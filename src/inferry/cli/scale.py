@@ -46,6 +46,8 @@ def command() -> None:
     "--down-delay", callback=parse_duration, metavar="TIME", help="So long one was not needed before it goes."
 )
 @click.option("--buffer", type=click.IntRange(0), metavar="N", help="More than needed while there are requests.")
+@click.option("--schedule", multiple=True, metavar="ENTRY", help="Other limits at certain times; may be given again.")
+@click.option("--no-schedule", is_flag=True, help="The same limits at all times.")
 @json_option
 @pass_app
 def to(
@@ -58,6 +60,8 @@ def to(
     idle_timeout: int | None,
     down_delay: int | None,
     buffer: int | None,
+    schedule: tuple[str, ...],
+    no_schedule: bool,
     as_json: bool,
 ) -> None:
     """Run the endpoint NAME with REPLICAS copies, or with as many as its requests need.
@@ -66,14 +70,23 @@ def to(
     Examples:
       inferry scale fraud 4
       inferry scale fraud --min 0 --max 4 --idle-timeout 60s
+      inferry scale fraud --schedule "0 8 * * mon-fri Europe/Berlin min=2 max=8 for=10h"
+      inferry scale fraud --no-schedule
+
+    An entry of the schedule is an expression of cron (minute, hour, day, month, day of the week), a time zone
+    (UTC when left out), min=N or max=N or both, and for=TIME. Without for= it holds until the next such entry.
+    The entries given replace those before.
     """  # noqa: D301
-    varying = (least, most, target_concurrency, idle_timeout, down_delay, buffer)
+    if schedule and no_schedule:
+        raise click.UsageError("--schedule and --no-schedule exclude each other.")
+    entries = schedule or (() if no_schedule else None)
+    varying = (least, most, target_concurrency, idle_timeout, down_delay, buffer, entries)
     if (replicas is None) == all(value is None for value in varying):
         raise click.UsageError("Give a number of replicas, or --min, --max and others between which it varies.")
     client = app.client()
     done = client.scale(
         name, replicas, min_replicas=least, max_replicas=most, target_concurrency=target_concurrency,
-        idle_timeout_s=idle_timeout, down_delay_s=down_delay, buffer_replicas=buffer,
+        idle_timeout_s=idle_timeout, down_delay_s=down_delay, buffer_replicas=buffer, schedule=entries,
     )  # fmt: skip
     if as_json:
         emit(done)
@@ -115,6 +128,8 @@ def show(found: RevisionScaling) -> None:
         ("revision", f"{found.revision} (version {found.version})"),
         ("replicas", f"{found.ready} ready, {found.wanted} wanted"),
         ("limits", limits_text(found.scaling)),
+        *(("schedule", line) for line in schedule_lines(found.scaling)),
+        ("by it now", last.schedule if last is not None else ""),
         ("why", last.reason if last is not None else ""),
         ("at a time", f"{figures.recent:.3g} requests (6 s), {figures.usual:.3g} (60 s)" if figures else ""),
         ("a second", f"{figures.recent_rate:.3g} requests (6 s), {figures.usual_rate:.3g} (60 s)" if figures else ""),
@@ -139,4 +154,10 @@ def limits_text(scaling: Scaling | None) -> str:
     if scaling is None:
         return "a fixed number of replicas"
     idle = f", none after {time_text(scaling.idle_timeout_s)} without a request" if not scaling.min_replicas else ""
-    return f"{scaling.min_replicas} to {scaling.max_replicas} replicas{idle}"
+    scheduled = ", others by the schedule" if scaling.schedule else ""
+    return f"{scaling.min_replicas} to {scaling.max_replicas} replicas{idle}{scheduled}"
+
+
+def schedule_lines(scaling: Scaling | None) -> list[str]:
+    """Each entry of the schedule, as it was given."""
+    return [entry.text for entry in scaling.schedule] if scaling is not None else []

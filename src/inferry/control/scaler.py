@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from inferry.control.fleet import Fleet
-from inferry.policy import scale
+from inferry.policy import scale, schedule
 from inferry.types.registry import Revision, Version
 from inferry.types.replicas import Group
 from inferry.types.scaling import Figures, Load, Loads, Scaled, Scaling, Snapshot
@@ -47,16 +47,24 @@ class Running(Protocol):
 
 
 class Watched:
-    """An elastic revision. `last`: the latest decision; `changes`: those that changed the number."""
+    """An elastic revision. `last`: the latest decision; `changes`: those that changed the number; `holding`: what its
+    schedule makes of its limits."""
 
-    def __init__(self, live: Running, scaling: Scaling, state: scale.State) -> None:
+    def __init__(self, live: Running, scaling: Scaling, wall: float, there: int, now: float) -> None:
         self.live = live
         self.scaling = scaling
-        self.state = state
+        self.holding = schedule.holding(scaling, wall)
+        self.state = scale.begin(self.holding.scaling, there, now)
         self.load: Load | None = None
         self.looked = 0.0
         self.last: Scaled | None = None
         self.changes: deque[Scaled] = deque(maxlen=KEPT)
+
+    def limits(self, wall: float) -> Scaling:
+        """The scaling that holds now."""
+        if not self.holding.since <= wall < self.holding.until:
+            self.holding = schedule.holding(self.scaling, wall)
+        return self.holding.scaling
 
 
 class Scaler:
@@ -74,7 +82,7 @@ class Scaler:
 
     def keep(self, lives: Iterable[Running]) -> None:
         """These revisions should run: forget the others, begin with those that are new."""
-        now, before, self._watched = self._clock(), self._watched, {}
+        now, wall, before, self._watched = self._clock(), self._wall(), self._watched, {}
         for live in lives:
             revision = live.revision
             scaling = revision.config.scaling
@@ -84,8 +92,8 @@ class Scaler:
             known = before.get(name)
             if known is None:
                 there = len(self._fleet.of(live.group)) + self._fleet.starting[live.group]
-                known = Watched(live, scaling, scale.begin(scaling, there, now))
-                if scaling.min_replicas == 0:
+                known = Watched(live, scaling, wall, there, now)
+                if scaling.lowest == 0:
                     self._fleet.prepare_soon(live.version)
             known.live = live
             self._watched[name] = known
@@ -116,7 +124,8 @@ class Scaler:
             if now - self._heard > SILENT_S:
                 continue
             for watched in self._watched.values():
-                if watched.state.replicas and now - watched.looked >= scale.LOOK_S / 2:
+                awake = watched.state.replicas or watched.limits(self._wall()).min_replicas
+                if awake and now - watched.looked >= scale.LOOK_S / 2:
                     self._look(watched)
 
     def rouse(self, name: str, numbers: Iterable[int]) -> None:
@@ -124,7 +133,7 @@ class Scaler:
         for number in numbers:
             watched = self._watched.get((name, number))
             if watched is not None:
-                state = scale.roused(watched.state, watched.scaling, self._clock())
+                state = scale.roused(watched.state, watched.limits(self._wall()), self._clock())
                 self._note(watched, state.replicas, "it was asked to be warm", Figures())
                 watched.state = state
         self._fleet.changed.set()
@@ -147,7 +156,8 @@ class Scaler:
             service_s=load.service_us / 1e6,
             cold_start_s=self._fleet.cold_start_s(group),
         )
-        decision = scale.decide(snapshot, watched.scaling, watched.state, now)
+        limits = watched.limits(self._wall())
+        decision = scale.decide(snapshot, limits, watched.state, now, watched.holding.said)
         watched.looked = now
         self._note(watched, decision.replicas, decision.reason, decision.figures)
         if decision.replicas != watched.state.replicas:
@@ -156,6 +166,9 @@ class Scaler:
 
     def _note(self, watched: Watched, replicas: int, reason: str, figures: Figures) -> None:
         before = watched.state.replicas
-        watched.last = Scaled(at=self._wall(), before=before, replicas=replicas, reason=reason, figures=figures)
+        watched.last = Scaled(
+            at=self._wall(), before=before, replicas=replicas, reason=reason, figures=figures,
+            schedule=watched.holding.text,
+        )  # fmt: skip
         if before != replicas:
             watched.changes.append(watched.last)

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import fields, replace
 
 from inferry.errors import InvalidInput
+from inferry.policy import schedule
 from inferry.types.registry import RevisionConfig
 from inferry.types.scaling import MAX_REPLICAS, Scaling
 
@@ -72,6 +73,7 @@ def check(scaling: Scaling) -> None:
             f"min_replicas is {scaling.min_replicas}, over max_replicas, which is {scaling.max_replicas}.",
             help="Raise max_replicas, or lower min_replicas.",
         )
+    schedule.check(scaling.schedule)
 
 
 def value_of(config: RevisionConfig, name: str) -> Any:

@@ -146,4 +146,6 @@ def _shares(model: str, traffic: Mapping[int, int]) -> str:
 
 def shown(value: Any) -> str:
     """A setting's value for people."""
+    if isinstance(value, tuple):
+        return "; ".join(entry.text for entry in value) or "none"
     return "varies" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

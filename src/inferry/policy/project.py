@@ -7,13 +7,13 @@ extend filled in.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import asdict, replace
 
 from inferry.errors import InvalidInput, InvalidName
-from inferry.policy import configure, freeze
+from inferry.policy import configure, freeze, schedule
 from inferry.policy.strategy import strategy_faults
 from inferry.types.declared import Path, Problem
 from inferry.types.names import LATEST, NUMBER, PATTERN, RULE, check_alias
@@ -24,7 +24,8 @@ from inferry.types.rollout import Strategy
 DEFAULT = "default"
 """The name of the strategy that is there without being declared."""
 WHOLE = 100
-SCALING = ("min_replicas", "max_replicas", "target_concurrency", "idle_timeout", "down_delay", "buffer_replicas")
+SCALING = ("min_replicas", "max_replicas", "target_concurrency", "idle_timeout", "down_delay", "buffer_replicas",
+           "schedule")  # fmt: skip
 """Settings of a number of replicas that varies."""
 _OWN = {"extends", "version", "traffic"}  # not inherited
 
@@ -64,11 +65,27 @@ def _endpoint(project: Project, name: str, endpoint: DeclaredEndpoint) -> Iterat
     yield from _versions(project, name, endpoint)
     if endpoint.timeout is not None and not 0 < endpoint.timeout <= 3600:
         yield Problem((*path, "timeout"), f"{endpoint.timeout:g} s is not a usable timeout", "Use over 0 and up to 1h.")
+    wrong = list(_schedule((*path, "schedule"), endpoint.schedule or ()))
+    yield from wrong
+    if wrong:
+        return
     try:
         configure.changed(RevisionConfig(), config_of(project, name))
     except InvalidInput as error:
         field = next((field for field in SCALING if getattr(endpoint, field) is not None), "extends")
         yield Problem((*path, field), error.message.rstrip("."), error.help)
+
+
+def _schedule(path: Path, entries: Sequence[str]) -> Iterator[Problem]:
+    where, read = path, []
+    try:
+        for place, text in enumerate(entries):
+            where = (*path, place)
+            read.append(schedule.read(text))
+        where = path
+        schedule.check(read)
+    except InvalidInput as error:
+        yield Problem(where, error.message.rstrip("."), error.help)
 
 
 def _circle(project: Project, name: str) -> list[str]:
@@ -215,6 +232,7 @@ def config_of(project: Project, name: str) -> dict[str, Any]:
         "idle_timeout_s": wanted.idle_timeout,
         "down_delay_s": wanted.down_delay,
         "buffer_replicas": wanted.buffer_replicas,
+        "schedule": None if wanted.schedule is None else tuple(map(schedule.read, wanted.schedule)),
         "timeout_s": wanted.timeout,
         "memory_mb": None if wanted.memory is None else int(wanted.memory),
         "threads": wanted.threads,

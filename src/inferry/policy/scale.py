@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from inferry.policy.schedule import NOTHING, Said
 from inferry.types.scaling import Figures, Scaling, Snapshot
 from inferry.types.units import time_text
 
@@ -92,8 +93,8 @@ def roused(state: State, scaling: Scaling, now: float) -> State:
     return state._replace(replicas=count, used=now, wants=(*state.wants, (now, count)))
 
 
-def decide(snapshot: Snapshot, scaling: Scaling, state: State, now: float) -> Decision:
-    """The number of replicas from now on."""
+def decide(snapshot: Snapshot, scaling: Scaling, state: State, now: float, said: Said = NOTHING) -> Decision:
+    """The number of replicas from now on. `scaling`: as it holds now, `said`: why its limits are what they are."""
     last = state.marks[-1] if state.marks else None
     came = last is not None and snapshot.arrived > last.arrived
     active = came or snapshot.waiting > 0 or snapshot.in_flight > 0
@@ -117,14 +118,20 @@ def decide(snapshot: Snapshot, scaling: Scaling, state: State, now: float) -> De
     if not idle and (active or want):
         want += scaling.buffer_replicas
     if want > scaling.max_replicas:
-        want, why = scaling.max_replicas, f"{why}; at most {scaling.max_replicas}"
+        want, why = scaling.max_replicas, f"{why}; at most {scaling.max_replicas}{said.most}"
+    if state.replicas > scaling.max_replicas:  # the limit itself went down
+        count = scaling.max_replicas
+        state = state._replace(replicas=count, stepped=now, wants=(*state.wants, (now, want)))
+        return Decision(count, f"at most {count}{said.most}", state, figures)
     if state.replicas == 0 and scaling.min_replicas == 0:
         return woken(want, why, figures, scaling, state, now) if active else Decision(0, "nobody asks", state, figures)
     if idle and scaling.min_replicas == 0:
         state = state._replace(replicas=0, zeroed=now, wants=((now, 0),), panic_at=NEVER, peak=0)
         return Decision(0, f"nobody asked for {time_text(keep_s)}", state, figures)
     floor = max(1, scaling.min_replicas)
-    if want <= floor:
+    if want < scaling.min_replicas and said.least:
+        want, why = floor, f"at least {floor}{said.least}"
+    elif want <= floor:
         want, why = floor, f"{floor} {'is' if floor == 1 else 'are'} enough"
     delay_s = scaling.down_delay_s * state.caution
     wants = tuple((at, count) for at, count in state.wants if now - at <= delay_s and count > want)

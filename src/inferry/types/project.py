@@ -30,7 +30,8 @@ class DeclaredModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class DeclaredEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an endpoint runs. `model` (none: the endpoint's name) in `version` (a number, an alias or `latest`), or in
     several by `traffic`: percents by version that sum to 100. Neither where a pipeline brings the versions.
-    Its replicas are a fixed number, or vary between `min_replicas` and `max_replicas`.
+    Its replicas are a fixed number, or vary between `min_replicas` and `max_replicas`, by
+    `schedule` between others at certain times.
     `extends`: an endpoint whose settings hold where this one has none. `strategy`: how a version takes over;
     `allow_breaking`: even when its signature breaks callers."""
 
@@ -48,6 +49,7 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     idle_timeout: Seconds | None = None
     down_delay: Seconds | None = None
     buffer_replicas: Annotated[int, msgspec.Meta(ge=0, le=256)] | None = None
+    schedule: tuple[str, ...] | None = None
     timeout: Seconds | None = None
     memory: Megabytes | None = None
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] | None = None

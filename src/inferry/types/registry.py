@@ -94,12 +94,12 @@ class RevisionConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     @property
     def least(self) -> int:
         """The replicas that always run."""
-        return self.scaling.min_replicas if self.scaling is not None else self.replicas
+        return self.scaling.lowest if self.scaling is not None else self.replicas
 
     @property
     def most(self) -> int:
         """The replicas that may run."""
-        return self.scaling.max_replicas if self.scaling is not None else self.replicas
+        return self.scaling.highest if self.scaling is not None else self.replicas
 
     @property
     def first(self) -> int:

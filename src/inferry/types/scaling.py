@@ -8,14 +8,39 @@ from __future__ import annotations
 
 import msgspec
 
+from inferry.types.units import length_text
+
 MAX_REPLICAS = 256
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Other limits from each moment of `cron` (five fields, on the clock of `zone`): for `for_s` seconds, or (0) until
+    the next entry without a length. None: this limit stays as it is."""
+
+    cron: str
+    zone: str = "UTC"
+    min_replicas: int | None = None
+    max_replicas: int | None = None
+    for_s: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """As people write it: `0 8 * * mon-fri Europe/Berlin min=2 for=10h`."""
+        limits = [("min", self.min_replicas), ("max", self.max_replicas)]
+        said = [f"{name}={count}" for name, count in limits if count is not None]
+        return " ".join([self.when, *said, *([f"for={length_text(self.for_s)}"] if self.for_s else [])])
+
+    @property
+    def when(self) -> str:
+        """When it begins: the expression and its zone."""
+        return f"{self.cron} {self.zone}"
 
 
 class Scaling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Between which numbers a revision's replicas vary, and how. `target_concurrency`: requests at one replica, on
     average. `idle_timeout_s`: without a request for so long, none runs (only where `min_replicas` is 0).
     `down_delay_s`: replicas go when they were not needed for so long. `buffer_replicas`: more than needed while there
-    are requests."""
+    are requests. `schedule`: other limits at certain times."""
 
     min_replicas: int = 1
     max_replicas: int = 1
@@ -23,6 +48,18 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     idle_timeout_s: float = 300.0
     down_delay_s: float = 60.0
     buffer_replicas: int = 0
+    schedule: tuple[Schedule, ...] = ()
+
+    @property
+    def lowest(self) -> int:
+        """The fewest that may have to do, at whatever time."""
+        return min([self.min_replicas, *(one.min_replicas for one in self.schedule if one.min_replicas is not None)])
+
+    @property
+    def highest(self) -> int:
+        """The most that may run, at whatever time."""
+        said = [count for one in self.schedule for count in (one.min_replicas, one.max_replicas) if count is not None]
+        return max([self.max_replicas, *said])
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -80,10 +117,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scaled(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision as it is told to people: when (Unix seconds), from how many replicas to how many, and why."""
+    """A decision as it is told to people: when (Unix seconds), from how many replicas to how many, and why.
+    `schedule`: what holds by the schedule then."""
 
     at: float
     before: int
     replicas: int
     reason: str
     figures: Figures = Figures()
+    schedule: str = ""

@@ -51,6 +51,14 @@ def parse(text: str | float, unit: str) -> float:
     return value
 
 
+def length_text(seconds: float) -> str:
+    """A length of time as `parse` takes it: 90s, 10h."""
+    for unit, scale in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if seconds >= scale and seconds % scale == 0:
+            return f"{seconds / scale:g}{unit}"
+    return f"{seconds * 1000:g}ms" if seconds < 1 else f"{seconds:g}s"
+
+
 def time_text(seconds: float) -> str:
     """A length of time for people."""
     for unit, scale in (("s", 1.0), ("ms", 1e-3)):

@@ -68,6 +68,10 @@ BAD = {
         "Keep one of them."
     ),
     "endpoints:\n  a: {min_replicas: 0, idle_timeout: 60}": "x.yaml:2: endpoints.a.idle_timeout: 60 has no unit.",
+    "endpoints:\n  a:\n    schedule:\n      - 0 8 * * * min=2 for=1h\n      - 0 8 * * * Mars min=2 for=1h": (
+        "x.yaml:5: endpoints.a.schedule[1]: 'Mars' is not a time zone. Use a name such as UTC or Europe/Berlin."
+    ),
+    "endpoints:\n  a:\n    schedule: [0 8 * * * min=2]": "x.yaml:3: endpoints.a.schedule: Nothing ends what",
     "endpoints:\n  a:\n    replicas: two": "x.yaml:3: endpoints.a.replicas: 'two' stands where a whole number belongs.",
     "endpoints: {A_b: {}}": "x.yaml:1: endpoints.A_b: 'A_b' is not a valid name. Use 1 to 63 lower-case",
     "endpoints: {a: {timeout: 5}}": "endpoints.a.timeout: 5 has no unit. Write a number and ms, s, m,",

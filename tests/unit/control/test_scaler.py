@@ -8,7 +8,7 @@ from inferry.control.scaler import SILENT_S, Scaler
 from inferry.testing.store_contract import make_commit
 from inferry.types.devices import Devices
 from inferry.types.registry import Endpoint, Revision, RevisionConfig, Version
-from inferry.types.scaling import Load, Loads, Scaling
+from inferry.types.scaling import Load, Loads, Scaling, Schedule
 
 ELASTIC = RevisionConfig(scaling=Scaling(min_replicas=0, max_replicas=4, idle_timeout_s=10.0))
 
@@ -124,3 +124,36 @@ async def test_while_the_gateway_is_silent_nothing_is_decided(world, monkeypatch
     with pytest.raises(TimeoutError):
         await world.scaler.run()
     assert world.scaler.count(world.lives[0].revision) == 1
+
+
+async def test_a_schedule_wakes_it_without_a_request_and_lets_it_sleep_again(world, monkeypatch):
+    entry = Schedule(cron="0 8 * * *", min_replicas=2, for_s=3600.0)
+    scaling = Scaling(min_replicas=0, max_replicas=4, idle_timeout_s=10.0, schedule=(entry,))
+    world.day = 1e9 - 1e9 % 86400
+    world.scaler = Scaler(world.fleet, lambda: world.now, lambda: world.day + world.now)
+    world.now = 8 * 3600.0 - 5
+    world.keep(RevisionConfig(scaling=scaling))
+    world.hear()
+    seen = {}
+
+    async def sleep(_seconds):
+        world.hear()
+        seen[world.now] = world.scaler.count(world.lives[0].revision)
+        if world.now > 9 * 3600 + 90:
+            raise TimeoutError
+
+    monkeypatch.setattr("inferry.control.scaler.asyncio.sleep", sleep)
+    with pytest.raises(TimeoutError):
+        await world.scaler.run()
+    assert {seen[8 * 3600.0 - at] for at in (1, 2, 3)} == {0}
+    assert {seen[8 * 3600.0 + at] for at in (1, 1800, 3599)} == {2}
+    assert seen[9 * 3600.0 + 80] == 0
+    last, changes = world.scaler.explain("fraud", 1)
+    assert last.schedule == ""
+    assert changes[-1].reason.startswith("at least 2 by the schedule 0 8 * * * UTC until 2001-09-0")
+
+
+async def test_a_control_process_that_starts_within_a_schedule_begins_with_it(world):
+    entry = Schedule(cron="* * * * *", min_replicas=3, for_s=120.0)
+    world.keep(RevisionConfig(scaling=Scaling(min_replicas=0, max_replicas=4, schedule=(entry,))))
+    assert world.scaler.count(world.lives[0].revision) == 3

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from inferry.errors import InvalidInput
 from inferry.policy.configure import OF_SCALING, changed, value_of
 from inferry.types.registry import RevisionConfig
-from inferry.types.scaling import Scaling
+from inferry.types.scaling import Scaling, Schedule
 
 FIXED = RevisionConfig(replicas=2, timeout_s=5.0)
 
@@ -54,6 +54,7 @@ def test_a_fixed_number_ends_that_it_varies():
         {"target_concurrency": 0.0},
         {"target_concurrency": float("nan")},
         {"idle_timeout_s": 0.5},
+        {"schedule": (Schedule(cron="0 8 * * *", min_replicas=2),)},
     ],
 )
 def test_what_cannot_be_is_refused(changes):
@@ -83,7 +84,7 @@ def test_every_field_of_a_scaling_can_be_changed():
     config = RevisionConfig()
     for name, value in {
         "min_replicas": 1, "max_replicas": 5, "target_concurrency": 4.0, "idle_timeout_s": 9.0, "down_delay_s": 0.0,
-        "buffer_replicas": 2,
+        "buffer_replicas": 2, "schedule": (Schedule(cron="0 8 * * *", min_replicas=2, for_s=3600.0),),
     }.items():  # fmt: skip
         config = changed(config, {name: value})
         assert value_of(config, name) == value
