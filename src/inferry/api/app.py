@@ -53,6 +53,7 @@ class ScaleBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     idle_timeout_s: float | None = None
     down_delay_s: float | None = None
     buffer_replicas: int | None = None
+    wait_price: float | None = None
     schedule: tuple[str, ...] | None = None
 
 

@@ -113,7 +113,7 @@ class Uploads:
         return archive
 
 
-FRACTIONS = {"timeout_s", "gpus", "target_concurrency", "idle_timeout_s", "down_delay_s"}
+FRACTIONS = {"timeout_s", "gpus", "target_concurrency", "idle_timeout_s", "down_delay_s", "wait_price"}
 
 
 def wish_of(request: Request, key: Key) -> Wish:

@@ -135,7 +135,8 @@ class _Reader:
         if tagged:
             return self._tagged(node, tagged, path)
         if fits:
-            return self.value(node, fits[0], path)
+            words = (one for one in fits if isinstance(one, inspect.LiteralType))
+            return self.value(node, next(words, fits[0]), path)
         self._say(path, f"{_told(node)} cannot stand here", f"Expected {_names(kind)}.")
         return None
 
@@ -269,12 +270,14 @@ def _fits(node: yaml.Node, kind: inspect.Type) -> bool:
         return isinstance(node, yaml.ScalarNode) if (kind.extra or {}).get(UNIT) else _fits(node, kind.type)
     if isinstance(kind, inspect.AnyType):
         return True
+    if isinstance(kind, inspect.LiteralType):
+        return isinstance(node, yaml.ScalarNode) and node.value in map(str, kind.values)
     if not isinstance(node, yaml.ScalarNode):
         form = inspect.StructType | inspect.DictType, inspect.ListType | inspect.VarTupleType
         return isinstance(kind, form[0] if isinstance(node, yaml.MappingNode) else form[1])
     wanted: dict[type[inspect.Type], type | tuple[type, ...]] = {
         inspect.BoolType: bool, inspect.NoneType: type(None), inspect.IntType: int, inspect.FloatType: (int, float),
-        inspect.StrType: object, inspect.LiteralType: object,
+        inspect.StrType: object,
     }  # fmt: skip
     value = plain(node)
     if isinstance(value, bool) and isinstance(kind, inspect.IntType | inspect.FloatType):

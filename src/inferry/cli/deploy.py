@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import click
 
 from inferry.cli.lineage import lineage_options
-from inferry.cli.shared import App, emit, json_option, parse_duration, pass_app, say, show_table
+from inferry.cli.shared import App, emit, json_option, parse_idle, pass_app, say, show_table
 from inferry.cli.words import signature_lines
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--min-replicas", type=click.IntRange(0), metavar="N", help="They vary: so many at least, 0 when idle.")
 @click.option("--max-replicas", type=click.IntRange(1), metavar="N", help="And so many at most.")
 @click.option("--target-concurrency", type=click.FloatRange(0.1), metavar="X", help="Requests at one, on average.")
-@click.option("--idle-timeout", callback=parse_duration, metavar="TIME", help="None runs after such a time, as 60s.")
+@click.option("--idle-timeout", callback=parse_idle, metavar="TIME|auto", help="None runs after such a time, as 60s.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="A request's deadline.")
 @click.option("--memory", type=click.IntRange(1), metavar="MB", help="Memory limit of a replica.")
 @click.option("--threads", type=click.IntRange(1, 256), metavar="N", help="Processor threads of one prediction.")
@@ -62,7 +62,7 @@ def command(
     min_replicas: int | None,
     max_replicas: int | None,
     target_concurrency: float | None,
-    idle_timeout: int | None,
+    idle_timeout: float | None,
     timeout: float | None,
     memory: int | None,
     threads: int | None,

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inferry.cli.shared import App, emit, json_option, parse_duration, pass_app, show_fields, show_table
+from inferry.cli.shared import App, emit, json_option, parse_duration, parse_idle, pass_app, show_fields, show_table
 
 if TYPE_CHECKING:
     from inferry.client.answers import RevisionScaling
-    from inferry.types.scaling import Scaling
+    from inferry.types.scaling import Figures, Scaling
 
 
 class WithDefault(click.Group):
@@ -41,11 +41,15 @@ def command() -> None:
 @click.option("--min", "least", type=click.IntRange(0), metavar="N", help="The number varies: so many at least.")
 @click.option("--max", "most", type=click.IntRange(1), metavar="N", help="And so many at most.")
 @click.option("--target-concurrency", type=click.FloatRange(0.1), metavar="X", help="Requests at one, on average.")
-@click.option("--idle-timeout", callback=parse_duration, metavar="TIME", help="None runs after such a time, as 60s.")
+@click.option("--idle-timeout", callback=parse_idle, metavar="TIME|auto", help="None runs after such a time, as 60s.")
 @click.option(
     "--down-delay", callback=parse_duration, metavar="TIME", help="So long one was not needed before it goes."
 )
 @click.option("--buffer", type=click.IntRange(0), metavar="N", help="More than needed while there are requests.")
+@click.option(
+    "--wait-price", type=click.FloatRange(0), metavar="X",
+    help="For --idle-timeout auto: a second in which a request waits costs X of an idle replica.  [100]",
+)  # fmt: skip
 @click.option("--schedule", multiple=True, metavar="ENTRY", help="Other limits at certain times; may be given again.")
 @click.option("--no-schedule", is_flag=True, help="The same limits at all times.")
 @json_option
@@ -57,9 +61,10 @@ def to(
     least: int | None,
     most: int | None,
     target_concurrency: float | None,
-    idle_timeout: int | None,
+    idle_timeout: float | None,
     down_delay: int | None,
     buffer: int | None,
+    wait_price: float | None,
     schedule: tuple[str, ...],
     no_schedule: bool,
     as_json: bool,
@@ -80,13 +85,14 @@ def to(
     if schedule and no_schedule:
         raise click.UsageError("--schedule and --no-schedule exclude each other.")
     entries = schedule or (() if no_schedule else None)
-    varying = (least, most, target_concurrency, idle_timeout, down_delay, buffer, entries)
+    varying = (least, most, target_concurrency, idle_timeout, down_delay, buffer, wait_price, entries)
     if (replicas is None) == all(value is None for value in varying):
         raise click.UsageError("Give a number of replicas, or --min, --max and others between which it varies.")
     client = app.client()
     done = client.scale(
         name, replicas, min_replicas=least, max_replicas=most, target_concurrency=target_concurrency,
-        idle_timeout_s=idle_timeout, down_delay_s=down_delay, buffer_replicas=buffer, schedule=entries,
+        idle_timeout_s=idle_timeout, down_delay_s=down_delay, buffer_replicas=buffer, wait_price=wait_price,
+        schedule=entries,
     )  # fmt: skip
     if as_json:
         emit(done)
@@ -134,6 +140,7 @@ def show(found: RevisionScaling) -> None:
         ("at a time", f"{figures.recent:.3g} requests (6 s), {figures.usual:.3g} (60 s)" if figures else ""),
         ("a second", f"{figures.recent_rate:.3g} requests (6 s), {figures.usual_rate:.3g} (60 s)" if figures else ""),
         ("one takes", time_text(figures.service_s) if figures and figures.service_s else ""),
+        ("sleeps after", sleep_text(found.scaling, figures)),
         ("a start takes", time_text(found.cold_start_s) if found.cold_start_s else ""),
     ])  # fmt: skip
     if found.changes:
@@ -153,9 +160,19 @@ def limits_text(scaling: Scaling | None) -> str:
 
     if scaling is None:
         return "a fixed number of replicas"
-    idle = f", none after {time_text(scaling.idle_timeout_s)} without a request" if not scaling.min_replicas else ""
+    after = time_text(scaling.idle_timeout_s) if scaling.idle_timeout_s else "a time chosen from cost"
+    idle = f", none after {after} without a request" if not scaling.min_replicas else ""
     scheduled = ", others by the schedule" if scaling.schedule else ""
     return f"{scaling.min_replicas} to {scaling.max_replicas} replicas{idle}{scheduled}"
+
+
+def sleep_text(scaling: Scaling | None, figures: Figures | None) -> str:
+    """For how long a last replica stays when nobody asks, where that was chosen."""
+    from inferry.types.units import time_text
+
+    if scaling is None or figures is None or not figures.keep_why:
+        return ""
+    return f"{time_text(figures.keep_s)} without a request: {figures.keep_why}"
 
 
 def schedule_lines(scaling: Scaling | None) -> list[str]:

@@ -112,6 +112,11 @@ def size_text(size: float) -> str:
     return f"{size:.1f} GB"
 
 
+def parse_idle(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
+    """A duration, or `auto`: 0, by which the platform chooses it."""
+    return 0.0 if text == "auto" else parse_duration(ctx, param, text)
+
+
 def parse_duration(_ctx: click.Context, _param: click.Parameter, text: str | None) -> int | None:
     """90, 90s, 15m, 12h or 30d in seconds; None when nothing was said."""
     if text is None:

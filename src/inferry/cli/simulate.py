@@ -22,12 +22,14 @@ SHAPES = ("steady", "diurnal", "flash", "bursts", "ramps", "sparse")
 RULES = ("inferry", "knative", "ray-serve", "sagemaker")
 
 
-def seconds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
+def seconds(_ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
     """20ms, 30s or 5m in seconds; None when nothing was said."""
     from inferry.types.units import EXAMPLES, parse
 
     if text is None:
         return None
+    if text == "auto" and param.name == "idle_timeout":
+        return 0.0
     try:
         return parse(text, "seconds")
     except ValueError as error:
@@ -77,7 +79,7 @@ def time_option(name: str, help: str, default: str | None = None) -> Callable[[C
 @click.option("--min", "least", type=click.IntRange(0, 256), help="Replicas at least.")
 @click.option("--max", "most", type=click.IntRange(1, 256), help="Replicas at most.")
 @click.option("--target-concurrency", type=click.FloatRange(0, 1000, min_open=True), help="Requests at one replica.")
-@time_option("--idle-timeout", "No replica runs after so long without a request.")
+@time_option("--idle-timeout", "No replica runs after so long without a request; auto: chosen from cost.")
 @time_option("--deadline", "Answers within it are good.", "500ms")
 @click.option("--price", type=click.FloatRange(0), default=0.05, show_default=True, help="Of an hour of a replica.")
 @click.option("--rule", "rules", multiple=True, type=click.Choice(RULES), help="Only this rule.  [all]")

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from inferry.control.fleet import Fleet
 from inferry.policy import scale, schedule
+from inferry.policy.idle import Pauses
 from inferry.types.registry import Revision, Version
 from inferry.types.replicas import Group
 from inferry.types.scaling import Figures, Load, Loads, Scaled, Scaling, Snapshot
@@ -93,6 +94,10 @@ class Scaler:
             if known is None:
                 there = len(self._fleet.of(live.group)) + self._fleet.starting[live.group]
                 known = Watched(live, scaling, wall, there, now)
+                elders = (one.state for one in before.values() if one.live.revision.endpoint == revision.endpoint)
+                known.state = known.state._replace(
+                    pauses=next((one.pauses for one in elders), Pauses())._replace(ended=None)
+                )
                 if scaling.lowest == 0:
                     self._fleet.prepare_soon(live.version)
             known.live = live

@@ -14,7 +14,7 @@ from msgspec.structs import fields, replace
 from inferry.errors import InvalidInput
 from inferry.policy import schedule
 from inferry.types.registry import RevisionConfig
-from inferry.types.scaling import MAX_REPLICAS, Scaling
+from inferry.types.scaling import AUTO, MAX_REPLICAS, Scaling
 
 OF_SCALING = tuple(field.name for field in fields(Scaling))
 LIMITS = {
@@ -24,6 +24,7 @@ LIMITS = {
     "idle_timeout_s": (1, 7 * 86400),
     "down_delay_s": (0, 86400),
     "buffer_replicas": (0, MAX_REPLICAS),
+    "wait_price": (0, 1_000_000),
 }
 """What the numbers of a Scaling may be."""
 
@@ -66,6 +67,8 @@ def check(scaling: Scaling) -> None:
     """Raise InvalidInput for limits that cannot be."""
     for name, (low, high) in LIMITS.items():
         value = getattr(scaling, name)
+        if name == "idle_timeout_s" and value == AUTO:
+            continue
         if not low <= value <= high:
             raise InvalidInput(f"{value:g} is no {name}.", help=f"Use {low:g} to {high:g}.")
     if scaling.min_replicas > scaling.max_replicas:

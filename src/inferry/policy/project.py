@@ -20,12 +20,13 @@ from inferry.types.names import LATEST, NUMBER, PATTERN, RULE, check_alias
 from inferry.types.project import DeclaredEndpoint, Freeze, Pipeline, Project, Stage
 from inferry.types.registry import RevisionConfig
 from inferry.types.rollout import Strategy
+from inferry.types.scaling import AUTO
 
 DEFAULT = "default"
 """The name of the strategy that is there without being declared."""
 WHOLE = 100
 SCALING = ("min_replicas", "max_replicas", "target_concurrency", "idle_timeout", "down_delay", "buffer_replicas",
-           "schedule")  # fmt: skip
+           "wait_price", "schedule")  # fmt: skip
 """Settings of a number of replicas that varies."""
 _OWN = {"extends", "version", "traffic"}  # not inherited
 
@@ -229,7 +230,8 @@ def config_of(project: Project, name: str) -> dict[str, Any]:
         "min_replicas": wanted.min_replicas,
         "max_replicas": wanted.max_replicas,
         "target_concurrency": wanted.target_concurrency,
-        "idle_timeout_s": wanted.idle_timeout,
+        "idle_timeout_s": AUTO if wanted.idle_timeout == "auto" else wanted.idle_timeout,
+        "wait_price": wanted.wait_price,
         "down_delay_s": wanted.down_delay,
         "buffer_replicas": wanted.buffer_replicas,
         "schedule": None if wanted.schedule is None else tuple(map(schedule.read, wanted.schedule)),

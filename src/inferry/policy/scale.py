@@ -3,7 +3,7 @@
 Two windows, as Knative's autoscaler has them: a minute for what is usual, six seconds for what just began. The
 number goes up at once. When the short window asks for twice of what there is, the largest number that was asked for
 stays until a minute has passed without such a surge. It goes down by at most half, and only to what was enough for
-`down_delay_s`; to zero when nobody asked for `idle_timeout_s`.
+`down_delay_s`; to zero when nobody asked for `idle_timeout_s`, or for as long as `policy.idle` chooses.
 
 Two measures, and the larger counts: requests at replicas against `target_concurrency`, and requests a second times
 the measured time of one, with replicas busy for 70 % of the time. Requests that wait for a first replica count by
@@ -21,8 +21,10 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from inferry.policy import idle
+from inferry.policy.idle import Keep, Pauses
 from inferry.policy.schedule import NOTHING, Said
-from inferry.types.scaling import Figures, Scaling, Snapshot
+from inferry.types.scaling import AUTO, Figures, Scaling, Snapshot
 from inferry.types.units import time_text
 
 STABLE_S = 60.0
@@ -52,7 +54,7 @@ class Mark(NamedTuple):
 class State(NamedTuple):
     """What is remembered between decisions. `wants`: what was wanted when, as far as no more was wanted later; `peak`:
     the most since the surge at `panic_at`; `used`: when a request was last seen; `stepped`: when it last went down;
-    `zeroed`: when it went to zero."""
+    `zeroed`: when it went to zero; `pauses`: between requests, for an idle timeout that is chosen."""
 
     replicas: int
     used: float
@@ -65,6 +67,7 @@ class State(NamedTuple):
     zeroed: float = NEVER
     patience: int = 1
     caution: int = 1
+    pauses: Pauses = Pauses()
 
 
 class Decision(NamedTuple):
@@ -102,6 +105,7 @@ def decide(snapshot: Snapshot, scaling: Scaling, state: State, now: float, said:
         used=now if active else state.used,
         marks=marked(state.marks, snapshot, now),
         service_s=smooth(state.service_s, snapshot.service_s),
+        pauses=pauses_of(snapshot, state, now, active=active),
     )
     figures = measured(snapshot, state, now)
     usual, recent, surge = needs(figures, scaling)
@@ -112,10 +116,10 @@ def decide(snapshot: Snapshot, scaling: Scaling, state: State, now: float, said:
     why = most.why if want == most.replicas else f"{want} were needed in the surge that is not a minute over"
     peak = min(want, scaling.max_replicas) if panic else 0
     state = state._replace(panic_at=panic_at, peak=peak)
-    figures = replace(figures, panic=panic)
-    keep_s = scaling.idle_timeout_s * state.patience
-    idle = now - state.used >= keep_s
-    if not idle and (active or want):
+    keep = keeping(scaling, state, snapshot.cold_start_s)
+    figures = replace(figures, panic=panic, keep_s=keep.seconds, keep_why=keep.why)
+    rests = now - state.used >= keep.seconds
+    if not rests and (active or want):
         want += scaling.buffer_replicas
     if want > scaling.max_replicas:
         want, why = scaling.max_replicas, f"{why}; at most {scaling.max_replicas}{said.most}"
@@ -125,9 +129,10 @@ def decide(snapshot: Snapshot, scaling: Scaling, state: State, now: float, said:
         return Decision(count, f"at most {count}{said.most}", state, figures)
     if state.replicas == 0 and scaling.min_replicas == 0:
         return woken(want, why, figures, scaling, state, now) if active else Decision(0, "nobody asks", state, figures)
-    if idle and scaling.min_replicas == 0:
+    if rests and scaling.min_replicas == 0:
         state = state._replace(replicas=0, zeroed=now, wants=((now, 0),), panic_at=NEVER, peak=0)
-        return Decision(0, f"nobody asked for {time_text(keep_s)}", state, figures)
+        why = f": {keep.why}" if keep.why else ""
+        return Decision(0, f"nobody asked for {time_text(keep.seconds)}{why}", state, figures)
     floor = max(1, scaling.min_replicas)
     if want < scaling.min_replicas and said.least:
         want, why = floor, f"at least {floor}{said.least}"
@@ -142,6 +147,19 @@ def decide(snapshot: Snapshot, scaling: Scaling, state: State, now: float, said:
     if want == state.replicas:
         return Decision(want, why, state, figures)
     return lowered(want, figures, scaling, state, now)
+
+
+def pauses_of(snapshot: Snapshot, state: State, now: float, *, active: bool) -> Pauses:
+    """What is known of the pauses, now that somebody asks or not."""
+    known = idle.counted(state.pauses, snapshot.cold_start_s, now, snapshot.arrived)
+    return idle.noted(known, now - state.used, now, snapshot.arrived) if active else known
+
+
+def keeping(scaling: Scaling, state: State, cold_start_s: float) -> Keep:
+    """How long a last replica stays without a request."""
+    if scaling.idle_timeout_s == AUTO:
+        return idle.choose(state.pauses, cold_start_s, scaling.wait_price)
+    return Keep(scaling.idle_timeout_s * state.patience, "")
 
 
 def woken(want: int, why: str, figures: Figures, scaling: Scaling, state: State, now: float) -> Decision:

@@ -11,6 +11,8 @@ import msgspec
 from inferry.types.units import length_text
 
 MAX_REPLICAS = 256
+AUTO = 0.0
+"""An idle timeout that is chosen from cost."""
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -38,7 +40,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Scaling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Between which numbers a revision's replicas vary, and how. `target_concurrency`: requests at one replica, on
-    average. `idle_timeout_s`: without a request for so long, none runs (only where `min_replicas` is 0).
+    average. `idle_timeout_s`: without a request for so long, none runs (only where `min_replicas` is 0; AUTO: for how
+    long is chosen from cost, where a second in which a request waits costs as much as `wait_price` of an idle replica).
     `down_delay_s`: replicas go when they were not needed for so long. `buffer_replicas`: more than needed while there
     are requests. `schedule`: other limits at certain times."""
 
@@ -48,6 +51,7 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     idle_timeout_s: float = 300.0
     down_delay_s: float = 60.0
     buffer_replicas: int = 0
+    wait_price: float = 100.0
     schedule: tuple[Schedule, ...] = ()
 
     @property
@@ -100,7 +104,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision rests on. Requests at replicas on average, and requests that came a second: over a minute, over
     6 s, and the latter over 2 s. `service_s`: of one request; `cold_start_s`: of one replica; `panic`: a surge is
-    not a minute over."""
+    not a minute over. `keep_s`: none runs after so long without a request, because of `keep_why` ("": it was set)."""
 
     usual: float = 0.0
     recent: float = 0.0
@@ -114,6 +118,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     ready: int = 0
     idle_s: float = 0.0
     panic: bool = False
+    keep_s: float = 0.0
+    keep_why: str = ""
 
 
 class Scaled(msgspec.Struct, frozen=True, kw_only=True):

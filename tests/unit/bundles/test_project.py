@@ -6,7 +6,7 @@ import pytest
 
 from inferry.bundles.project import declared_project, read_project
 from inferry.errors import InvalidSettings
-from inferry.policy.project import brings, model_of, settled
+from inferry.policy.project import brings, config_of, model_of, settled
 from inferry.types.project import Freeze, Shadow, Stage
 from inferry.types.rollout import Step
 
@@ -55,6 +55,12 @@ def test_a_whole_project_is_read():
     assert (brings(project, "fraud"), brings(project, "prices")) == ("fraud", "")
 
 
+def test_an_idle_timeout_is_a_time_or_auto():
+    for text, seconds in (("90s", 90.0), ("auto", 0.0)):
+        project = read_project(f"endpoints: {{a: {{idle_timeout: {text}}}}}")
+        assert config_of(project, "a") == {"idle_timeout_s": seconds}
+
+
 BAD = {
     "pipeline: {}": "x.yaml:1: pipeline: it is not a setting. Did you mean 'pipelines'?",
     "endpoints: {a: {replica: 2}}": "x.yaml:1: endpoints.a.replica: it is not a setting. Did you mean 'replicas'?",
@@ -72,6 +78,7 @@ BAD = {
         "x.yaml:5: endpoints.a.schedule[1]: 'Mars' is not a time zone. Use a name such as UTC or Europe/Berlin."
     ),
     "endpoints:\n  a:\n    schedule: [0 8 * * * min=2]": "x.yaml:3: endpoints.a.schedule: Nothing ends what",
+    "endpoints:\n  a: {idle_timeout: soon}": "x.yaml:2: endpoints.a.idle_timeout: 'soon' is not a quantity.",
     "endpoints:\n  a:\n    replicas: two": "x.yaml:3: endpoints.a.replicas: 'two' stands where a whole number belongs.",
     "endpoints: {A_b: {}}": "x.yaml:1: endpoints.A_b: 'A_b' is not a valid name. Use 1 to 63 lower-case",
     "endpoints: {a: {timeout: 5}}": "endpoints.a.timeout: 5 has no unit. Write a number and ms, s, m,",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from inferry.errors import InvalidInput
 from inferry.policy.configure import OF_SCALING, changed, value_of
 from inferry.types.registry import RevisionConfig
-from inferry.types.scaling import Scaling, Schedule
+from inferry.types.scaling import AUTO, Scaling, Schedule
 
 FIXED = RevisionConfig(replicas=2, timeout_s=5.0)
 
@@ -80,11 +80,16 @@ def test_whatever_is_asked_for_in_turn_the_limits_make_sense(turns):
         assert all(value_of(config, name) == value for name, value in changes.items())
 
 
+def test_an_idle_timeout_may_be_left_to_the_platform():
+    made = changed(FIXED, {"idle_timeout_s": AUTO})
+    assert (made.least, made.scaling.idle_timeout_s) == (0, AUTO)
+
+
 def test_every_field_of_a_scaling_can_be_changed():
     config = RevisionConfig()
     for name, value in {
         "min_replicas": 1, "max_replicas": 5, "target_concurrency": 4.0, "idle_timeout_s": 9.0, "down_delay_s": 0.0,
-        "buffer_replicas": 2, "schedule": (Schedule(cron="0 8 * * *", min_replicas=2, for_s=3600.0),),
+        "buffer_replicas": 2, "wait_price": 20.0, "schedule": (Schedule(cron="0 8 * * *", min_replicas=2, for_s=3600.0),),
     }.items():  # fmt: skip
         config = changed(config, {name: value})
         assert value_of(config, name) == value
