@@ -1,5 +1,5 @@
 # The seven verbs. The environment in .venv is made, and made again when pyproject.toml changes, by whichever comes first.
-.PHONY: setup demo test test-postgres bench bench-peers bench-overload bench-soak bench-conversion bench-networks bench-rollouts bench-live-rollouts bench-captures bench-cold lint docs bench-simulate
+.PHONY: setup demo test test-postgres bench bench-peers bench-overload bench-soak bench-conversion bench-networks bench-rollouts bench-live-rollouts bench-captures bench-cold bench-ray lint docs bench-simulate
 PYTHON := .venv/bin/python
 
 setup: .venv/.ready
@@ -48,6 +48,9 @@ bench-live-rollouts: setup  ## twenty good canaries and six bad ones on a real p
 
 bench-simulate: setup  ## our scaling rule and the default rules of others on six traces, in virtual time
 	@$(PYTHON) -m bench.simulate --write docs/tasks/simulate.md
+
+bench-ray: setup  ## what it costs that a replica is on another machine: a Ray node in a network namespace (needs root)
+	@$(PYTHON) -m bench.ray_path --write docs/tasks/ray.md
 
 bench-captures: setup  ## what keeping answers for feedback costs the gateway
 	@$(PYTHON) -m bench.captures

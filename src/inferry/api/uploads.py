@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import secrets
 import time
 from pathlib import Path
@@ -113,13 +114,15 @@ class Uploads:
         return archive
 
 
-FRACTIONS = {"timeout_s", "gpus", "target_concurrency", "idle_timeout_s", "down_delay_s", "wait_price"}
+RESOURCE, AMOUNT = re.compile(r"[A-Za-z0-9][\w.:/-]{0,99}"), re.compile(r"[0-9]{1,6}(\.[0-9]{1,4})?")
+OWN_RESOURCES = frozenset({"CPU", "GPU", "memory", "object_store_memory"})
+FRACTIONS = {"timeout_s", "cpus", "gpus", "target_concurrency", "idle_timeout_s", "down_delay_s", "wait_price"}
 
 
 def wish_of(request: Request, key: Key) -> Wish:
     """How the endpoint of the path should serve. Raises InvalidInput."""
     limits = {"replicas": 1e6, "timeout_s": 1e6, "memory_mb": 1e9, "threads": 256, "gpus": 64, "gpu_memory_mb": 1e9}
-    limits |= dict.fromkeys((name for name in OF_SCALING if name != "schedule"), 1e6)
+    limits |= {"cpus": 1e4} | dict.fromkeys((name for name in OF_SCALING if name != "schedule"), 1e6)
     asked = {field: number(request, field, -1.0, 0, high) for field, high in limits.items()}
     changes: dict[str, Any] = {
         field: value if field in FRACTIONS else int(value) for field, value in asked.items() if value >= 0
@@ -128,6 +131,8 @@ def wish_of(request: Request, key: Key) -> Wish:
         changes["device"] = request.query_params["device"]
     if "option" in request.query_params:
         changes["options"] = options_of(request)
+    if "resource" in request.query_params:
+        changes["resources"] = resources_of(request)
     check_changes(changes)
     return Wish(
         endpoint=name_of(request, "endpoint"),
@@ -149,6 +154,20 @@ def options_of(request: Request) -> dict[str, str]:
             raise InvalidInput(f"{text[:60]!a} is not an option with its value.", help="Write NAME=VALUE.")
         made[name] = value
     return made
+
+
+def resources_of(request: Request) -> dict[str, float]:
+    """Each `resource=NAME=AMOUNT` of the query; an amount of 0 is none. Raises InvalidInput."""
+    made = {}
+    for text in request.query_params.getlist("resource"):
+        name, _, amount = text.partition("=")
+        if not RESOURCE.fullmatch(name) or name in OWN_RESOURCES or not AMOUNT.fullmatch(amount):
+            raise InvalidInput(
+                f"{text[:60]!a} is not a resource with its amount.",
+                help="Write NAME=AMOUNT, such as trainium=0.5; cpus, gpus and memory_mb have parameters of their own.",
+            )
+        made[name] = float(amount)
+    return {name: amount for name, amount in made.items() if amount}
 
 
 def lineage_of(request: Request) -> Lineage:

@@ -25,10 +25,13 @@ EXIT_WORD_S = 0.02
 SHAKE_S = 5.0
 
 
+Dial = Callable[[TcpAddress], Awaitable[socket.socket]]
+
+
 class Secure(NamedTuple):
     """How another machine is reached: a plain connection, what makes it secure, the name that must be at its end."""
 
-    dial: Callable[[TcpAddress], Awaitable[socket.socket]]
+    dial: Dial
     context: ssl.SSLContext
     name: str
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "tpu"]), help="Where it computes.  [default: auto]")
 @click.option("--gpus", type=click.FloatRange(0, 64), metavar="SHARE", help="GPUs that each copy holds, such as 0.25.")
 @click.option("--gpu-memory", type=click.IntRange(1), metavar="MB", help="Memory limit on the GPU.")
+@click.option("--cpus", type=click.FloatRange(0), metavar="N", help="On Ray: processors each copy holds, such as 0.5.")
+@click.option("--resource", "resources", multiple=True, metavar="NAME=N", help="On Ray: of a custom resource.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the engine; @FILE: a file's text.")
 @click.option("--native", is_flag=True, help="Do not convert it to ONNX.")
 @click.option("--convert", type=click.Choice(["auto", "require"]), help="require: fail unless it serves as ONNX.")
@@ -69,6 +71,8 @@ def command(
     device: str | None,
     gpus: float | None,
     gpu_memory: int | None,
+    cpus: float | None,
+    resources: tuple[str, ...],
     options: tuple[str, ...],
     native: bool,
     convert: str | None,
@@ -105,7 +109,7 @@ def command(
             path, name, sample, replicas=replicas, min_replicas=min_replicas, max_replicas=max_replicas,
             target_concurrency=target_concurrency, idle_timeout_s=idle_timeout,
             timeout_s=timeout, memory_mb=memory, threads=threads,
-            device=device, gpus=gpus, gpu_memory_mb=gpu_memory,
+            device=device, gpus=gpus, gpu_memory_mb=gpu_memory, cpus=cpus, resources=resources_of(resources),
             options=options_of(options), convert=conversion_choice(native, convert),
             traffic=traffic, keep_warm=keep_warm, rollout=strategy_of(rollout, strategy), lineage=lineage, data=data,
             allow_breaking=allow_breaking, on_event=steps,
@@ -129,6 +133,18 @@ def options_of(given: tuple[str, ...]) -> dict[str, str] | None:
             except (OSError, UnicodeDecodeError) as error:
                 raise click.UsageError(f"--option {name}: {value[1:]} cannot be read as text.") from error
         made[name] = value
+    return made or None
+
+
+def resources_of(given: tuple[str, ...]) -> dict[str, float] | None:
+    """What --resource says, by name. Raises UsageError."""
+    made = {}
+    for text in given:
+        name, _, amount = text.partition("=")
+        try:
+            made[name] = float(amount)
+        except ValueError as error:
+            raise click.UsageError(f"--resource {text}: write NAME=AMOUNT.") from error
     return made or None
 
 

@@ -28,6 +28,17 @@ from inferry.cli.shared import App, json_option, pass_app
     metavar="URL",
     help="PostgreSQL in place of SQLite in the home; without a password.  [INFERRY_DATABASE_URL]",
 )
+@click.option(
+    "--backend",
+    type=click.Choice(["local", "ray"]),
+    help="Where replicas run: processes of this machine, or nodes of a Ray cluster.  [INFERRY_BACKEND; default: local]",
+)
+@click.option(
+    "--ray-address",
+    default="",
+    metavar="HOST:PORT",
+    help="The cluster's head; this machine must be one of its nodes.  [RAY_ADDRESS; default: auto]",
+)
 @json_option
 @click.pass_context
 @pass_app
@@ -41,6 +52,8 @@ def command(
     control_port: int,
     ready_file: Path | None,
     database_url: str,
+    backend: str | None,
+    ray_address: str,
     as_json: bool,
 ) -> None:
     """Start the platform on this machine.
@@ -52,9 +65,11 @@ def command(
     Examples:
       inferry up
       inferry up --port 0 --grpc-port 0 --control-port 0 --ready-file ready.json
+      inferry up --backend ray --ray-address 10.0.0.1:6379
       INFERRY_DATABASE_URL=postgresql://inferry:secret@db.example.com/inferry inferry up
     """  # noqa: D301
     from inferry.compose.up import run
 
     folder = App(app.url, app.key, home or app.home).settings().home
-    ctx.exit(run(folder, host, port, grpc_port, control_port, database_url, ready_file, as_json))
+    ports = port, grpc_port, control_port
+    ctx.exit(run(folder, host, *ports, database_url, ready_file, as_json, backend or "", ray_address))

@@ -59,6 +59,8 @@ def deploy(
     device: str | None = None,
     gpus: float | None = None,
     gpu_memory_mb: int | None = None,
+    cpus: float | None = None,
+    resources: Mapping[str, float] | None = None,
     options: Mapping[str, Value] | None = None,
     convert: str | None = None,
     traffic: int | None = None,
@@ -74,7 +76,8 @@ def deploy(
     `name` defaults to the file's, `sample` is a CSV or JSON file with example input.
     `replicas`, `timeout_s`, `memory_mb`, `threads`, `device` (auto, cpu, cuda, tpu), `gpus` (the share of GPUs that
     each replica holds), `gpu_memory_mb` and `options` (of the runtime's engine, by name; "" takes one back) configure
-    the revision; what is left out stays as it is.
+    the revision; what is left out stays as it is. On Ray, `cpus` and `resources` are what each replica holds of its
+    node.
     `min_replicas`, `max_replicas`, `target_concurrency` and `idle_timeout_s` in place of `replicas`: their number
     varies, as `scale` explains.
     `convert`: "auto" (to ONNX when that is equal and faster), "never", or "require" (fail otherwise).
@@ -93,6 +96,7 @@ def deploy(
         "target_concurrency": target_concurrency, "idle_timeout_s": idle_timeout_s,
         "timeout_s": timeout_s, "memory_mb": memory_mb, "threads": threads,
         "device": device, "gpus": gpus, "gpu_memory_mb": gpu_memory_mb,
+        "cpus": cpus, "resource": [f"{key}={value:g}" for key, value in (resources or {}).items()] or None,
         "option": [f"{key}={value}" for key, value in options.items()] if options else None,
         "traffic": traffic, "keep_warm": "yes" if keep_warm else None,
         "allow_breaking": "yes" if allow_breaking else None,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,8 @@ from inferry.api.pipelines import Ladders
 from inferry.api.webhooks import Hooks
 from inferry.backends.devices import find_devices
 from inferry.backends.local import LocalBackend, Readers
+from inferry.backends.ray import RayBackend
+from inferry.backends.ray_cluster import Cluster, load
 from inferry.backends.zygotes import Zygotes
 from inferry.bundles.converting import read_converted
 from inferry.bundles.verdict import read_result
@@ -25,7 +29,9 @@ from inferry.compose import chores
 from inferry.compose.checks import make_checks
 from inferry.compose.database import open_patiently
 from inferry.compose.process import announce, http_server, on_lifeline, run, say
+from inferry.compose.ray_host import Host
 from inferry.compose.settings import ControlSettings, Layout
+from inferry.compose.trust import Trust
 from inferry.control.build import Builder
 from inferry.control.collector import Collector
 from inferry.control.database import DatabaseWatch
@@ -52,12 +58,17 @@ from inferry.control.webhooks import Webhooks
 from inferry.environments.builder import Environments, locate_uv
 from inferry.environments.lean import has_nvidia_driver
 from inferry.environments.pip_settings import read_pip_settings
+from inferry.interfaces.backend import Backend
 from inferry.interfaces.store import MetadataStore
 from inferry.protocols.glimpse import glimpse
-from inferry.security.files import read_private
+from inferry.security import tls
+from inferry.security.authority import Authority
+from inferry.security.files import read_private, write_private
 from inferry.security.sandbox import clean_environment
 from inferry.storage.blobs import DirectoryBlobs
 from inferry.storage.metadata import SqlStore
+from inferry.types.devices import Devices
+from inferry.types.hosts import HostConfig
 from inferry.version import __version__
 
 BOOT = Path(__file__).with_name("boot.py")
@@ -69,7 +80,7 @@ class Control:
     """The parts of the process that outlive its assembly."""
 
     store: MetadataStore
-    backend: LocalBackend
+    backend: Backend
     fleet: Fleet
     publisher: Publisher
     reconciler: Reconciler
@@ -99,8 +110,9 @@ def assemble(settings: ControlSettings, layout: Layout, store: SqlStore, url: st
     chores.sweep(layout, store, blobs, environments)
     variables = clean_environment(settings.variables, str(layout.run))
     zygotes = Zygotes(layout.run, layout.logs, BOOT, settings.lifeline, environments.python, variables)
-    backend = LocalBackend(layout.run, layout.logs, zygotes, blobs.path, Readers(read_result, read_converted))
-    fleet = Fleet(backend, find_devices)
+    local = LocalBackend(layout.run, layout.logs, zygotes, blobs.path, Readers(read_result, read_converted))
+    backend, find = (local, find_devices) if not settings.ray else on_ray(settings, layout, local, blobs)
+    fleet = Fleet(backend, find)
     inputs = Inputs(store, store, settings.http, layout.admin_key, lambda *name: store.resolve(*name).number, time.time)
     feedback = Feedback(store, store, glimpse, time.time, inputs)
     scaler = Scaler(fleet)
@@ -138,6 +150,25 @@ def assemble(settings: ControlSettings, layout: Layout, store: SqlStore, url: st
         webhooks=Webhooks(store, Messenger(), pepper, f"urn:inferry:{socket.gethostname()}", time.time),
         gitops=GitOps(store, Onlooker(LOOK, here), layout.staging, pepper, time.time),
     )
+
+
+def on_ray(
+    settings: ControlSettings, layout: Layout, local: LocalBackend, blobs: DirectoryBlobs
+) -> tuple[Backend, Callable[[], Devices]]:
+    """Replicas on the nodes of a Ray cluster, and what those have to compute on."""
+    load()  # where it is missing, the platform does not start
+    trust = Trust(Authority(layout.authority), layout.identity)
+    trust.renewing = asyncio.create_task(trust.run())
+    token = secrets.token_hex(32)
+    write_private(layout.shared, token.encode())
+    cluster = Cluster(settings.ray, f"inferry-{trust.platform}")
+    config = HostConfig(version=__version__, platform=trust.platform, home=settings.home, token=token)
+    dial = partial(tls.dial, asyncio.get_running_loop())
+    backend = RayBackend(
+        local, cluster, Host, config, trust, dial, bundle_path=blobs.path, placed=layout.placed, logs=layout.logs,
+        place_s=settings.ray_place_s,
+    )  # fmt: skip
+    return backend, cluster.devices
 
 
 async def serve(settings: ControlSettings) -> None:

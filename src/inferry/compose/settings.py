@@ -23,7 +23,8 @@ SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 GATEWAY_LIMITS = {"INFERRY_HEAD_TIMEOUT": "head_timeout_s", "INFERRY_BODY_TIMEOUT": "body_timeout_s"}
 JOBS_COUNTS = {"INFERRY_JOBS_MAX": "most_jobs", "INFERRY_JOBS_MAX_BYTES": "most_bytes"}
 COUNT = re.compile(r"[1-9][0-9]{0,14}")
-CONTROL_LIMITS = {"INFERRY_INSPECT_TIMEOUT": "inspect_timeout_s"}
+CONTROL_LIMITS = {"INFERRY_INSPECT_TIMEOUT": "inspect_timeout_s", "INFERRY_RAY_PLACE_TIMEOUT": "ray_place_s"}
+BACKENDS = ("local", "ray")
 
 
 class Layout:
@@ -47,6 +48,8 @@ class Layout:
         self.lock = home / "lock"
         self.authority = home / "tls"
         self.identity = run / "gateway.tls"
+        self.placed = home / "placed"
+        self.shared = home / "shared"
         self.table = run / "table.json"
         self.gateway_socket = run / "gateway.sock"
         self.jobs_socket = run / "jobs.sock"
@@ -70,7 +73,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The control process. `variables` is the part of the environment that children and pip settings need;
-    `database` a descriptor to read the database's URL from, which is empty for SQLite in the home."""
+    `database` a descriptor to read the database's URL from, which is empty for SQLite in the home; `ray`: the address
+    of the Ray cluster on which replicas run, empty for this machine."""
 
     home: str
     run: str
@@ -83,6 +87,8 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[str, ...] = ()
     max_upload: int = MAX_UPLOAD
     inspect_timeout_s: float = 120.0
+    ray: str = ""
+    ray_place_s: float = 30.0
 
 
 class JobsSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +103,21 @@ class JobsSettings(msgspec.Struct, frozen=True, kw_only=True):
     database: int
     most_jobs: int = 100_000
     most_bytes: int = 8 << 30
+
+
+def choose_ray(backend: str, address: str, variables: Mapping[str, str]) -> str:
+    """The address of the Ray cluster for a choice of backend, empty for this machine. Raises InvalidInput.
+
+    INFERRY_BACKEND and RAY_ADDRESS stand in for what is not given; `auto`: the cluster that this machine is a node of.
+    """
+    chosen = backend or variables.get("INFERRY_BACKEND", "") or ("ray" if address else "local")
+    if chosen not in BACKENDS:
+        raise InvalidInput(f"There is no backend {chosen[:40]!a}.", help=f"Use one of {', '.join(BACKENDS)}.")
+    if chosen == "local":
+        if address:
+            raise InvalidInput("A Ray address does not go with the backend local.", help="Use --backend ray.")
+        return ""
+    return address or variables.get("RAY_ADDRESS", "") or "auto"
 
 
 def read_counts(variables: Mapping[str, str], known: Mapping[str, str]) -> dict[str, int]:

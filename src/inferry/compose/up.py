@@ -38,6 +38,7 @@ from inferry.compose.settings import (
     GatewaySettings,
     JobsSettings,
     Layout,
+    choose_ray,
     read_counts,
     read_limits,
 )
@@ -114,7 +115,9 @@ def make_run(home: Path) -> Path:
 class Supervisor:
     """The platform on one machine."""
 
-    def __init__(self, home: Path, host: str, port: int, grpc_port: int, control_port: int, database: str) -> None:
+    def __init__(
+        self, home: Path, host: str, port: int, grpc_port: int, control_port: int, database: str, ray: str = ""
+    ) -> None:
         if host not in LOOPBACK:
             raise InvalidInput(
                 f"Listening on {host} without TLS would send keys in the clear.",
@@ -143,7 +146,7 @@ class Supervisor:
         self.http, self.grpc, self.control = url_of(http), target_of(grpc), url_of(control)
         variables = {k: v for k, v in os.environ.items() if carried(k)}
         shared = {"home": str(home), "run": str(self.layout.run), "lifeline": self.lifeline}
-        of_control = {"http": self.http, "variables": variables}
+        of_control = {"http": self.http, "variables": variables, "ray": ray}
         self.children = [
             Child("gateway", "inferry.compose.gateway", {**shared, **gateway_limits}, {"listener": http, "grpc": grpc}),
             Child(
@@ -322,10 +325,13 @@ def run(
     database: str,
     ready_file: Path | None,
     json_output: bool,
+    backend: str = "",
+    ray_address: str = "",
 ) -> int:
     """Start the platform and stay until it is stopped."""
     os.umask(0o077)
-    supervisor = Supervisor(home, host, port, grpc_port, control_port, database)
+    ray = choose_ray(backend, ray_address, os.environ)
+    supervisor = Supervisor(home, host, port, grpc_port, control_port, database, ray)
     supervisor.start()
     if supervisor.stopping:
         return supervisor.stop()

@@ -116,7 +116,7 @@ class Fleet:
     def placement(self, config: RevisionConfig, runtime: str, found: Devices) -> tuple[str, tuple[str, ...]]:
         """Where a replica would compute now: a kind of device, and the GPUs. Raises Conflict."""
         device = devices.choose(config.device, config.gpus, runtime, found)
-        if device != "cuda":
+        if device != "cuda" or found.elsewhere:
             return device, ()
         held: dict[str, float] = {}
         for spec in (*(replica.spec for replica in self.replicas.values()), *self._begun.values()):

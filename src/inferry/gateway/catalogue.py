@@ -154,8 +154,9 @@ class Catalogue:
             gauges["inferry_replicas_ready", labels] = sum(link.ready for link in links)
             gauges["inferry_requests_in_flight", labels] = sum(len(link.inflight) for link in links)
             gauges["inferry_requests_held", labels] = len(endpoint.held)
+        self.core.metrics.totals = {"inferry_requests_moved_total": self.core.moved}
         if self.core.captures is not None:
-            self.core.metrics.totals = {
+            self.core.metrics.totals |= {
                 "inferry_captures_total": self.core.captures.taken,
                 "inferry_captures_dropped_total": self.core.captures.dropped,
                 "inferry_captured_inputs_total": self.core.captures.inputs,

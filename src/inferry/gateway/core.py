@@ -62,6 +62,7 @@ class Core:
         self.leaving: set[Link] = set()
         self.inflight = 0
         self.bytes = 0
+        self.moved = 0  # requests that were sent to another replica because theirs was gone
         self._make_ring = make_ring
         self._on_stuck = on_stuck
         self._tls = tls
@@ -336,6 +337,7 @@ class Core:
                 self.finish(pending, lost("The shadow's replica died."))
                 continue
             pending.moves += 1
+            self.moved += 1
             # It may be what kills them: one request must not end all replicas.
             if pending.moves > (MAX_RISKED if link.host else MAX_MOVES):
                 self.finish(pending, lost("Every replica that was given this request died."))

@@ -65,5 +65,5 @@ class Backend(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections; replicas go on."""
+        """The platform stops: let go of connections, and end what would not end with it by itself."""
         ...

@@ -241,5 +241,7 @@ def config_of(project: Project, name: str) -> dict[str, Any]:
         "device": wanted.device,
         "gpus": wanted.gpus,
         "gpu_memory_mb": None if wanted.gpu_memory is None else int(wanted.gpu_memory),
+        "cpus": wanted.cpus,
+        "resources": wanted.resources,
     }
     return {field: value for field, value in found.items() if value is not None}

@@ -16,12 +16,14 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Devices(msgspec.Struct, frozen=True, kw_only=True):
-    """A machine's cores, GPUs and TPU chips. `note`: why there is no GPU, for people."""
+    """A machine's cores, GPUs and TPU chips, or those of a cluster. `note`: why there is no GPU, for people.
+    `elsewhere`: the cluster hands out its GPUs itself."""
 
     cores: int
     gpus: tuple[Gpu, ...] = ()
     tpus: int = 0
     note: str = ""
+    elsewhere: bool = False
 
     def words(self) -> str:
         """What is there, in one line."""

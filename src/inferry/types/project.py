@@ -57,6 +57,8 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     device: Literal["auto", "cpu", "cuda", "tpu"] | None = None
     gpus: Annotated[float, msgspec.Meta(ge=0, le=64)] | None = None
     gpu_memory: Megabytes | None = None
+    cpus: Annotated[float, msgspec.Meta(ge=0, le=10_000)] | None = None
+    resources: dict[str, Annotated[float, msgspec.Meta(gt=0)]] | None = None
 
 
 class Shadow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -79,7 +79,9 @@ class RevisionConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     threads of one prediction (0: chosen by `policy.threads`). `device`: auto, cpu, cuda or tpu. `gpus`: the
     share of GPUs that a replica holds for itself, a part of one or whole ones (0: it shares with others);
     `gpu_memory_mb`: how much of a GPU's memory it may take (0: any). `options`: of the runtime's engine, as declared
-    in the plugin group inferry.options. `scaling`: how the number of replicas varies, in place of `replicas`."""
+    in the plugin group inferry.options. `scaling`: how the number of replicas varies, in place of `replicas`.
+    `cpus` (0: chosen by `policy.placement`) and `resources` (of the cluster's own): what a replica holds of its node
+    where a cluster's scheduler places it."""
 
     replicas: int = 1
     timeout_s: float = 30.0
@@ -90,6 +92,8 @@ class RevisionConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     gpu_memory_mb: int = 0
     options: dict[str, Value] = {}
     scaling: Scaling | None = None
+    cpus: float = 0.0
+    resources: dict[str, float] = {}
 
     @property
     def least(self) -> int:

@@ -9,13 +9,14 @@ import msgspec
 from inferry.types.options import Value
 from inferry.types.registry import RevisionConfig
 
-Group = tuple[str, str, int, int, str, float, int, tuple[tuple[str, Value], ...]]
+Group = tuple[str, str, int, int, str, float, int, float, tuple[tuple[str, float], ...], tuple[tuple[str, Value], ...]]
 
 
 def replica_group(label: str, bundle: str, config: RevisionConfig) -> Group:
     """What must be equal for two replicas to be interchangeable: all that a replica process depends on."""
     device = config.device, config.gpus, config.gpu_memory_mb
-    return label, bundle, config.memory_mb, config.threads, *device, tuple(sorted(config.options.items()))
+    share = config.cpus, tuple(sorted(config.resources.items()))
+    return label, bundle, config.memory_mb, config.threads, *device, *share, tuple(sorted(config.options.items()))
 
 
 class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
