@@ -79,8 +79,9 @@ def _serve(task: ReplicaTask, lifeline: int, pid: int) -> int:
         curve = read_curve(manifest.inspection.batch_us)
         workers = use_workers(task.spec.config, curve) if runtime.computes_beside else 0
         threads = use_threads(task.spec.config, manifest.inspection.threads_gain)
+        inspected = {"packing_gain": manifest.inspection.packing_gain}
         device = {"device": task.spec.device, "gpus": config.gpus, "gpu_memory_mb": config.gpu_memory_mb}
-        options = manifest.options | config.options | {"threads": threads, "calls": workers} | device
+        options = manifest.options | config.options | {"threads": threads, "calls": workers} | inspected | device
         model = runtime.load(artifact, manifest.entry, options, bare(manifest.signature))
         stage = Stage(manifest.signature) if needed(manifest.signature) else None
     except InferryError as error:

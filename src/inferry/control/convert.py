@@ -88,7 +88,9 @@ class Converter:
         return Served(
             conversion=msgspec.structs.replace(made, serves=True),
             detected=msgspec.structs.replace(detected, runtime="onnx", entry=MODEL, options=plan, requirements=()),
-            inspection=msgspec.structs.replace(inspection, batch_us=curve, threads_gain=done.threads_gain),
+            inspection=msgspec.structs.replace(
+                inspection, batch_us=curve, threads_gain=done.threads_gain, packing_gain=done.packing_gain
+            ),
             environment=EnvironmentSpec(),
             file=scratch / draft.file,
         )

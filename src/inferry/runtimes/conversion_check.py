@@ -50,6 +50,7 @@ def check(scratch: Path, drafts: tuple[Draft, ...], signature: Signature) -> Con
             where=compared.where,
             batch_us=curve,
             threads_gain=graph.threads_gain(calls.predict, take(base, [0] * rows)),
+            packing_gain=graph.packing_gain(calls.predict, take(base, [0] * rows)),
         )
     return Converted(reason=next((one for one in reasons if one.startswith("not equal")), reasons[-1]))
 

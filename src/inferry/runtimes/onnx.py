@@ -8,24 +8,23 @@ converter called them, and take a table when they have one input per column.
 
 from __future__ import annotations
 
-import math
+import contextlib
 import os
 import threading
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
-import onnxruntime as ort
 
 from inferry.errors import InferryError, InvalidInput, InvalidModel, ModelFailed
 from inferry.policy.batching import best_rows, read_curve
-from inferry.policy.devices import providers
+from inferry.policy.packing import LARGE, Packing, choose_packing
 from inferry.runtimes.onnx_converted import ConvertedModel
-from inferry.runtimes.onnx_errors import refused_load
 from inferry.runtimes.onnx_labels import class_labels
+from inferry.runtimes.onnx_sessions import best_of, gain, open_session
 from inferry.runtimes.proof import Predict, batch_curve, proven_batchable
 from inferry.runtimes.tensors import (
     Array,
@@ -63,10 +62,8 @@ _LABEL = ("label", "output_label")
 _PROBABILITIES = ("probabilities", "output_probability", "probability_tensor")
 _CONVERTERS = {"skl2onnx", "OnnxMLTools"}
 WORTH_MS = 2.0  # threads of a shorter call wait for each other longer than they save as soon as a core is busy
-TRIES = 8
 _MADE_UP_SIZES = (1, 2, 8, 32, 224)
-GAIN_S = 0.5  # how long to compare one thread with several
-PROVIDER_OPTIONS = {"OpenVINOExecutionProvider": {"device_type": "CPU", "precision": "FP32"}}
+PACK_AFTER_S = 1.0  # whoever woke the model has its answer by then
 _SMALL = 64 << 20  # bytes of a model that may be in memory twice
 
 
@@ -81,8 +78,8 @@ class OnnxRuntime:
         self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None
     ) -> OnnxModel | ConvertedModel:
         """Make the session. Options: `threads` for one prediction (1), `calls` that may run at a time (1),
-        `device` (cpu, cuda) and `gpu_memory_mb` on it (0: any), and the `plan` of a converted model, which answers in
-        the signature of the model that it was made of."""
+        `device` (cpu, cuda) and `gpu_memory_mb` on it (0: any), the `packing_gain` that was measured (0: none), and
+        the `plan` of a converted model, which answers in the signature of the model that it was made of."""
         model = self.open(artifact, entry, options, signature)
         if "plan" not in options or signature is None:
             return model
@@ -91,40 +88,19 @@ class OnnxRuntime:
     def open(self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None) -> OnnxModel:
         """The graph as it is."""
         path, threads = artifact / entry, options.get("threads", 1)
+        device, packing = options.get("device", "cpu"), choose_packing(options.get("packing_gain", 0.0))
         started = time.perf_counter()
-        session = _open(path, threads, options.get("device", "cpu"), options.get("gpu_memory_mb", 0))
+        packed = partial(open_session, path, threads, device, options.get("gpu_memory_mb", 0))
+        session = packed(packed=device != "cpu" or packing is Packing.FIRST)
         model = OnnxModel(session, path, signature, (time.perf_counter() - started) * 1000)
-        small = sum(file.stat().st_size for file in artifact.rglob("*") if file.is_file()) <= _SMALL
-        if options.get("calls", 1) > 1 and threads > 1 and small and model.on_cpu:
-            model.crowd = _open(path, 1)
+        model.size = sum(file.stat().st_size for file in artifact.rglob("*") if file.is_file())
+        if not model.on_cpu:
+            return model
+        if packing is Packing.BEHIND:
+            model.improve(packed)
+        elif options.get("calls", 1) > 1 and threads > 1 and model.size <= _SMALL:
+            model.crowd = open_session(path, 1)
         return model
-
-
-def _open(path: Path, threads: int, device: str = "cpu", gpu_memory_mb: int = 0) -> Any:
-    tensorrt = find_spec("tensorrt") is not None
-    names = providers(device, ort.get_available_providers(), tensorrt=tensorrt)
-    limit = {"gpu_mem_limit": gpu_memory_mb << 20} if gpu_memory_mb else {}
-    asked: list[Any] = [(name, PROVIDER_OPTIONS.get(name, {}) | (limit if "CUDA" in name else {})) for name in names]
-    try:
-        session = ort.InferenceSession(str(path), _session_options(threads), providers=asked)
-    except Exception as error:
-        raise refused_load(error) from error
-    if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
-        raise InvalidModel(
-            "onnxruntime could not use the GPU.", help="See its log: inferry logs NAME. Or ask for --device cpu."
-        )
-    return session
-
-
-def _session_options(threads: int) -> Any:
-    made = ort.SessionOptions()
-    made.intra_op_num_threads = threads
-    made.inter_op_num_threads = 1
-    made.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    made.log_severity_level = 4
-    made.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    made.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    return made
 
 
 class OnnxModel:
@@ -138,6 +114,7 @@ class OnnxModel:
         self._session = session
         self.on_cpu = session.get_providers()[0] == "CPUExecutionProvider"
         self.crowd: Any = None
+        self.size = 0
         self._calls = 0
         self._lock = threading.Lock()
         self._path = path
@@ -150,6 +127,18 @@ class OnnxModel:
         self._text = [spec.name for spec in self._inputs if spec.datatype == "BYTES"]
         self._columns = [spec.name for spec in self._inputs] if signature and signature.kind == "table" else []
         self._cooked = any(kind == "tensor(string)" or kind not in _TYPES for kind in self._types)
+
+    def improve(self, make: Callable[[], Any]) -> None:
+        """Answer by the session that `make` opens as soon as it is there; until then, and if it cannot be had, by
+        the one that is."""
+
+        def swap() -> None:
+            with contextlib.suppress(InferryError):
+                self._session = make()
+
+        timer = threading.Timer(PACK_AFTER_S, swap)
+        timer.daemon = True
+        timer.start()
 
     def predict(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """Run the session, and name its outputs. Raises as `run` does."""
@@ -210,6 +199,7 @@ class OnnxModel:
         )
         curve = batch_curve(self.predict, whole) if signature.batchable else {}
         rows = best_rows(read_curve(curve)) if curve else 1
+        usual = take(whole, [0] * rows) if rows > 1 else inputs
         return Inspection(
             signature=signature,
             example=example_body(signature, inputs),
@@ -220,7 +210,8 @@ class OnnxModel:
             load_ms=self._load_ms,
             predict_ms=predict_ms,
             batch_us=curve,
-            threads_gain=self.threads_gain(self.predict, take(whole, [0] * rows) if rows > 1 else inputs),
+            threads_gain=self.threads_gain(self.predict, usual),
+            packing_gain=self.packing_gain(self.predict, usual),
         )
 
     def threads_gain(self, predict: Predict, inputs: dict[str, Array]) -> float:
@@ -229,18 +220,25 @@ class OnnxModel:
         `predict` is what ends in `run`.
         """
         cores = len(os.sched_getaffinity(0))
-        if cores == 1 or not self.on_cpu or _best_of(lambda: predict(inputs)) * 1e3 < WORTH_MS:
+        if cores == 1 or not self.on_cpu or best_of(lambda: predict(inputs)) * 1e3 < WORTH_MS:
             return 0.0
-        session, wide = self._session, _open(self._path, cores)
-        best = {session: math.inf, wide: math.inf}
-        end = time.perf_counter() + GAIN_S
+        return self._gain(lambda: predict(inputs), self._session, open_session(self._path, cores))
+
+    def packing_gain(self, predict: Predict, inputs: dict[str, Array]) -> float:
+        """How many times faster it answers with its weights packed; 0 when it is too small for that to matter."""
+        if self.size < LARGE or not self.on_cpu:
+            return 0.0
+        return self._gain(lambda: predict(inputs), open_session(self._path, 1, packed=False), self._session)
+
+    def _gain(self, call: Callable[[], object], base: Any, other: Any) -> float:
+        def use(session: Any) -> None:
+            self._session = session
+
+        session = self._session
         try:
-            while time.perf_counter() < end:  # in turns: what else the machine does then meets both
-                for self._session in (session, wide):
-                    best[self._session] = min(best[self._session], _best_of(lambda: predict(inputs)))
+            return gain(call, use, base, other)
         finally:
             self._session = session
-        return round(best[session] / best[wide], 2)
 
     def _is_table(self, sample: Sample | None) -> bool:
         if any(spec.shape != (-1, 1) for spec in self._inputs):
@@ -305,16 +303,6 @@ class OnnxModel:
             return spec
         finite = all(None not in plain(array.ravel()) for array in answer.values())
         return TensorSpec(name=spec.name, datatype=spec.datatype, shape=spec.shape, nullable=finite)
-
-
-def _best_of(call: Callable[[], object]) -> float:
-    """The shortest of a few runs, in seconds."""
-    times = []
-    for _ in range(TRIES):
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 def _public_names(names: list[str]) -> list[str]:

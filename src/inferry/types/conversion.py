@@ -107,4 +107,5 @@ class Converted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     where: str = ""
     batch_us: dict[str, float] = {}
     threads_gain: float = 0.0
+    packing_gain: float = 0.0
     native_us: dict[str, float] = {}

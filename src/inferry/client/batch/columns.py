@@ -128,6 +128,9 @@ def typed(cells: Sequence[Any], spec: TensorSpec) -> Any:
     if spec.datatype == "BYTES":
         return objects([None if cell == "" and spec.nullable else cell for cell in cells])
     if any(isinstance(cell, str) for cell in cells):
+        read = numbers(cells, spec.datatype)
+        if read is not None:
+            return read
         cells = [number(cell, spec.datatype) if isinstance(cell, str) else cell for cell in cells]
     if spec.datatype in FLOATS and any(cell is None for cell in cells) and spec.nullable:
         cells = [math.nan if cell is None else cell for cell in cells]
@@ -136,6 +139,16 @@ def typed(cells: Sequence[Any], spec: TensorSpec) -> Any:
     except ValueError as error:
         raise InvalidInput(f"The rows have no common shape for {spec.name!r}.", help="Mend the rows.") from error
     return objects(list(cells)) if made.dtype.kind in "USO" else made
+
+
+def numbers(cells: Sequence[Any], datatype: str) -> Any:
+    """Texts that are all numbers, as an array; None when they are not."""
+    if datatype == "BOOL" or not all(type(cell) is str for cell in cells):
+        return None
+    try:
+        return np.array(list(map(float, cells))) if datatype in FLOATS else np.array(list(map(int, cells)), "int64")
+    except (ValueError, OverflowError):
+        return None
 
 
 def number(text: str, datatype: str) -> Any:
@@ -160,8 +173,10 @@ def objects(cells: list[Any]) -> Any:
 
 def decode(
     body: bytes, json_size: int, size: int, columns: tuple[Column, ...], signature: Signature
-) -> list[list[Any]]:
-    """An answer's cells, column by column. Raises InternalError unless each has one for every row."""
+) -> list[Sequence[Any]]:
+    """An answer's cells, column by column: arrays of numbers, else plain values. Raises InternalError unless each has
+    one for every row."""
+    cells: list[Sequence[Any]]
     if signature.kind == "open":
         said = msgspec.json.decode(body)
         cells = [said["predictions"]] if isinstance(said, dict) and isinstance(said.get("predictions"), list) else [[]]
@@ -175,13 +190,17 @@ def decode(
     return cells
 
 
-def cells_of(array: Any, column: Column) -> list[Any]:
+def cells_of(array: Any, column: Column) -> Sequence[Any]:
     """The cells of a column in its output."""
     if array is None:
         return []
     if column.place >= 0:
-        return tolist(array[:, column.place])
-    return tolist(array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array)
+        array = array[:, column.place].copy()
+    elif array.ndim == 2 and array.shape[1] == 1:
+        array = array.reshape(-1)
+    if array.dtype == "float16":
+        array = array.astype("float32")  # the same numbers, and known to all that writes them
+    return array if array.ndim == 1 and array.dtype.kind in "biuf" else tolist(array)
 
 
 def tolist(cells: Sequence[Any]) -> list[Any]:

@@ -11,14 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from inferry.client.answers import BatchSummary
 from inferry.client.batch.columns import Column, plan
 from inferry.client.batch.scorer import Scored, Scorer
-from inferry.client.batch.sink import check_target, merge, write_part
+from inferry.client.batch.sink import Cells, check_target, merge, write_part
 from inferry.client.batch.source import Source, about, files_in, open_source
 from inferry.client.batch.state import Manifest, Part, State, manifest_of
 from inferry.client.inference import Handle, metadata
@@ -123,7 +122,7 @@ class FileBatch:
     def _parts(self, source: Source, pool: ThreadPoolExecutor, manifest: Manifest) -> Manifest:
         """Score the rest, part by part."""
         waiting: deque[Future[Scored]] = deque()
-        cells: list[list[Any]] = [[] for _ in self._columns]
+        cells: Cells = [[] for _ in self._columns]
         errors: list[str | None] = []
         versions = set(manifest.versions)
         since, more = time.monotonic(), True
@@ -153,7 +152,7 @@ class FileBatch:
         return self._keep(manifest, cells, errors, versions, whole=True)
 
     def _keep(
-        self, manifest: Manifest, cells: list[list[Any]], errors: list[str | None], versions: set[str], *, whole: bool
+        self, manifest: Manifest, cells: Cells, errors: list[str | None], versions: set[str], *, whole: bool
     ) -> Manifest:
         """Make what was scored a part."""
         parts = manifest.parts

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from inferry.client.batch.columns import Column, decode, encode
+from inferry.client.batch.sink import Cells
 from inferry.client.batch.source import Rows
 from inferry.client.session import Session, inference_address
 from inferry.client.transport import SyncTransport
@@ -39,9 +39,9 @@ class Timing:
 
 @dataclass
 class Scored:
-    """Predictions of rows that follow each other."""
+    """Predictions of rows that follow each other: of each column its pieces."""
 
-    cells: list[list[Any]]
+    cells: Cells
     errors: list[str | None]
     timing: Timing = field(default_factory=Timing)
     version: str = ""
@@ -96,7 +96,7 @@ class Scorer:
                 self._failed(scored, error)
             return
         for column, more in zip(scored.cells, cells, strict=True):
-            column.extend(more)
+            column.append(more)
         scored.errors += [None] * rows.size
         scored.version = response.headers.get("inferry-version", scored.version)
 
@@ -104,7 +104,7 @@ class Scorer:
         if self._fail_fast:
             raise error
         for column in scored.cells:
-            column.append(None)
+            column.append([None])
         scored.errors.append(f"{error.code}: {error.message}")
 
     def _patiently(self, request: tuple[str, bytes, dict[str, str]], rows: int, scored: Scored) -> Response:

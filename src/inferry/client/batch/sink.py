@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import itertools
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from inferry.client.batch.columns import ERROR, FLOATS, WHOLE, Column
+from inferry.client.batch.columns import ERROR, FLOATS, WHOLE, Column, tolist
 from inferry.client.batch.source import PYARROW, SUFFIXES
 from inferry.errors import InvalidInput, MissingPlugin, StorageFull
 
-Cells = Sequence[list[Any]]
+Cells = list[list[Sequence[Any]]]
+"""Column by column, each in pieces: arrays of numbers, or plain values."""
 
 
 @contextmanager
@@ -59,7 +62,7 @@ def write_part(path: Path, columns: Sequence[Column], cells: Cells, errors: list
         elif path.suffix == ".csv":
             with fresh.open("w", newline="", encoding="utf-8") as file:
                 shown = [
-                    map(text, column) if kind.kind == "JSON" else column
+                    map(text, whole(column)) if kind.kind == "JSON" else whole(column)
                     for kind, column in zip(columns, cells, strict=True)
                 ]
                 csv.writer(file).writerows(zip(*shown, errors, strict=True))
@@ -76,8 +79,13 @@ def objects(columns: Sequence[Column], cells: Cells, errors: list[str | None]) -
     names = [column.name for column in columns]
     return [
         dict(zip(names, line, strict=True)) if error is None else {ERROR: error}
-        for error, line in zip(errors, zip(*cells, strict=True), strict=True)
+        for error, line in zip(errors, zip(*map(whole, cells), strict=True), strict=True)
     ]
+
+
+def whole(pieces: Sequence[Sequence[Any]]) -> Iterator[Any]:
+    """A column's cells as plain values."""
+    return itertools.chain.from_iterable(map(tolist, pieces))
 
 
 def text(value: Any) -> Any:
@@ -136,11 +144,16 @@ def _write_parquet(path: Path, columns: Sequence[Column], cells: Cells, errors: 
     from pyarrow import parquet
 
     schema = _schema(columns)
-    plain = [
-        list(map(text, column)) if kind.kind == "JSON" else column for kind, column in zip(columns, cells, strict=True)
-    ]
-    arrays = [arrow.array(column, field.type) for column, field in zip([*plain, errors], schema, strict=True)]
-    parquet.write_table(arrow.Table.from_arrays(arrays, schema=schema), path)
+
+    def array(kind: Column, pieces: Sequence[Sequence[Any]], field: Any) -> Any:
+        if kind.kind == "JSON":
+            return arrow.array(map(text, whole(pieces)), field.type)
+        made = [arrow.array(one, None if isinstance(one, np.ndarray) else field.type) for one in pieces]
+        return arrow.chunked_array([one.cast(field.type) for one in made], field.type)
+
+    arrays = [array(kind, pieces, field) for kind, pieces, field in zip(columns, cells, schema, strict=False)]
+    told = arrow.array(errors, arrow.string())
+    parquet.write_table(arrow.Table.from_arrays([*arrays, told], schema=schema), path)
 
 
 def _merge_parquet(parts: Sequence[Path], scratch: Path, columns: Sequence[Column]) -> None:
