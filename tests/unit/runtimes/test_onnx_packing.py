@@ -68,7 +68,7 @@ def test_weights_are_packed_behind_the_first_answer(wide, monkeypatch):
 def test_a_session_that_cannot_be_packed_goes_on_as_it_is(wide, monkeypatch):
     monkeypatch.setattr(onnx, "PACK_AFTER_S", 0.0)
 
-    def refuse(*_: object, packed: bool, **__: object):
+    def refuse(*_: object, packed: bool = True, **__: object):
         if packed:
             raise onnx.InvalidModel("no memory", help="none")
         return real(wide / "model.onnx", 1, packed=False)
