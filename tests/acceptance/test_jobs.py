@@ -12,7 +12,8 @@ import inferry
 from inferry.errors import Conflict, IdempotencyMismatch, JobFailed
 from tests.support import models, processes
 from tests.support.platform import Platform
-from tests.support.storm import ended, storm, submitted
+from tests.support.receiver import Receiver
+from tests.support.storm import ended, storm, submitted, told
 
 pytestmark = pytest.mark.both_databases
 
@@ -242,9 +243,12 @@ def test_the_queue_is_bounded(start_platform, tmp_path, model_dir):
 def test_every_acknowledged_job_ends_once_whatever_is_killed(start_platform, model_dir):
     platform = start_platform()
     platform.deploy(models.iris_onnx(model_dir), "storm")
-    states, kills = storm(platform, 300, seed=7, kills=10, pause_s=1.5)
-    assert sum(states.values()) == 300
-    assert sum(kills.values()) >= 2
+    with Receiver() as receiver:
+        secret = platform.cli("webhooks", "add", receiver.url, "--name", "ends", "--events", "job.*")["secret"]
+        ids, states, kills = storm(platform, 300, seed=7, kills=10, pause_s=1.5)
+        assert sum(states.values()) == 300
+        assert sum(kills.values()) >= 2
+        told(receiver, secret, ids, patience_s=60)
 
 
 def test_jobs_outlive_all_processes(start_platform, model_dir):

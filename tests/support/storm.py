@@ -17,6 +17,7 @@ import httpx
 
 from tests.support import processes
 from tests.support.platform import Platform
+from tests.support.receiver import Receiver
 
 CLIENTS = 8
 PATIENCE_S = 120.0
@@ -82,8 +83,9 @@ def submitted(platform: Platform, row: float) -> str:
 
 def storm(
     platform: Platform, jobs: int, seed: int, kills: int, pause_s: float
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Submit jobs while everything is killed at random; each must have one end that never changes. Ends and kills."""
+) -> tuple[set[str], dict[str, int], dict[str, int]]:
+    """Submit jobs while everything is killed at random; each must have one end that never changes. Their ids, their
+    ends and the kills, counted."""
     between = kills * pause_s * CLIENTS / jobs
 
     def one(number: int) -> str:
@@ -97,7 +99,20 @@ def storm(
     first = {id: ended(platform, id) for id in ids}
     assert {state for state, _ in first.values()} <= {"succeeded", "dead"}
     assert {id: first[id] for id in early} == early
-    return dict(Counter(state for state, _ in first.values())), fury.kills
+    return set(ids), dict(Counter(state for state, _ in first.values())), fury.kills
+
+
+def told(receiver: Receiver, secret: str, ids: set[str], patience_s: float) -> Counter[str]:
+    """How often each job was told of, when all have been, or nothing more comes for `patience_s`."""
+    until, seen, counts = time.monotonic() + patience_s, 0, Counter[str]()
+    while time.monotonic() < until:
+        if len(receiver.got) != seen:
+            seen, until = len(receiver.got), time.monotonic() + patience_s
+            counts = Counter(event.subject.rpartition("/")[2] for event in receiver.events(secret))
+            if ids <= set(counts):
+                return counts
+        time.sleep(0.5)
+    raise AssertionError(f"{len(ids - set(counts))} of {len(ids)} jobs were not told of")
 
 
 def ended(platform: Platform, id: str) -> tuple[str, float]:
