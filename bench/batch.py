@@ -18,9 +18,11 @@ import statistics
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
+import httpx
 import numpy as np
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper, save
@@ -66,6 +68,33 @@ def bare(model: Path, rows: np.ndarray, threads: int) -> float:
     return best
 
 
+def posted(platform: Platform, name: str, rows: np.ndarray) -> float:
+    """Rows a second of the endpoint, sent bodies that are ready: what its replica does with batches, without a file.
+    The best of some sizes, and of one, two or four requests at once."""
+    url, best = f"{platform.http}/v2/models/{name}/infer", 0.0
+    limits = httpx.Limits(max_connections=4)
+    with httpx.Client(headers={"authorization": f"Bearer {platform.key}"}, timeout=60, limits=limits) as client:
+        for size, clients in itertools.product(SIZES[1:], (1, 2, 4)):
+            requests = [body(rows[at : at + size]) for at in range(0, min(len(rows), 16 * size), size)]
+
+            def post(one: tuple[dict[str, str], bytes]) -> None:
+                answer = client.post(url, headers=one[0], content=one[1])
+                assert answer.status_code == 200, answer.text
+
+            with ThreadPoolExecutor(clients) as pool:
+                list(pool.map(post, requests[:4]))
+                begun = time.perf_counter()
+                list(pool.map(post, requests))
+                best = max(best, min(len(rows), 16 * size) / (time.perf_counter() - begun))
+    return best
+
+
+def body(rows: np.ndarray) -> tuple[dict[str, str], bytes]:
+    x = {"name": "x", "datatype": "FP32", "shape": rows.shape, "parameters": {"binary_data_size": rows.nbytes}}
+    head = json.dumps({"inputs": [x], "outputs": [{"name": "y", "parameters": {"binary_data": True}}]}).encode()
+    return {"inference-header-content-length": str(len(head))}, head + rows.tobytes()
+
+
 def write(rows: np.ndarray, folder: Path) -> Path:
     if find_spec("pyarrow") is None:
         path = folder / "rows.csv"
@@ -102,11 +131,12 @@ def main() -> None:
 
 def round_(platform: Platform, folder: Path, model: Path, rows: np.ndarray, source: Path, rounds: int) -> None:
     cores = len(os.sched_getaffinity(0))
-    alone: dict[int, list[float]] = {1: [], cores: []}
+    alone: dict[str, list[float]] = {"the model with 1 thread": [], f"with {cores} threads": [], "the replica": []}
     through = []
     for _ in range(rounds):
-        for threads, found in alone.items():
-            found.append(bare(model, rows, threads))
+        found = bare(model, rows, 1), bare(model, rows, cores), posted(platform, model.stem, rows)
+        for kept, one in zip(alone.values(), found, strict=True):
+            kept.append(one)
         target = folder / f"out{source.suffix}"
         said = subprocess.run(
             [*platform.command, "batch", model.stem, str(source), str(target), "--overwrite", "--json"],
@@ -117,9 +147,9 @@ def round_(platform: Platform, folder: Path, model: Path, rows: np.ndarray, sour
         assert (done["rows"], done["errors"]) == (len(rows), 0)
         through.append(done["rows_per_s"])
     print(f"{model.stem} {source.suffix} {len(rows)} rows: batch {statistics.median(through):,.0f} rows/s", end="")
-    for threads, found in alone.items():
-        ratio = statistics.median(t / a for t, a in zip(through, found, strict=True))
-        print(f"; bare with {threads} threads {statistics.median(found):,.0f} rows/s, ratio {ratio:.2f}", end="")
+    for name, kept in alone.items():
+        ratio = statistics.median(t / a for t, a in zip(through, kept, strict=True))
+        print(f"; {name} {statistics.median(kept):,.0f} rows/s, ratio {ratio:.2f}", end="")
     print(flush=True)
 
 

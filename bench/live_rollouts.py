@@ -135,7 +135,7 @@ def _ended(platform: Platform, name: str, kind: str, feeder: Feeder) -> Run:
             break
         time.sleep(5)
     told = platform.cli("rollout", "history", name)["decisions"]
-    began = found["began"] or told[0]["at"]
+    began = found.get("began") or told[0]["at"]
     one = Run(
         kind,
         found["phase"],
@@ -154,7 +154,7 @@ def table(runs: list[Run]) -> str:
         "| canary | rollouts | promoted | aborted | median time | median requests met | why |",
         "|---|---|---|---|---|---|---|",
     ]
-    for kind in KINDS:
+    for kind in dict.fromkeys(one.kind for one in runs):
         mine = [one for one in runs if one.kind == kind]
         ends = [sum(one.phase == phase for one in mine) for phase in ("promoted", "aborted")]
         why = ", ".join(sorted({one.reason.split(":")[0] for one in mine if one.phase == "aborted"}))

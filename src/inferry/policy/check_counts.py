@@ -244,9 +244,9 @@ def feedback_figures(check: Feedback, tally: Tally) -> Figures:
     mine, other = moments_of(tally.canary), moments_of(tally.stable)
     log_e = evidence.total(tally.log_e) if check.kind == "share" else mean_log_e(check, mine, other)
     canary, stable = sequential.mean(mine), sequential.mean(other)
-    words = f"{check.metric} is {canary:.3g} of {mine.count} predictions"
+    words = f"{check.metric} is {canary:.3g} over {mine.count} predictions"
     if check.worse_by is not None:
-        words += f", {stable:.3g} of {other.count} at the stable revision ({check.worse_by:.3g} worse is allowed)"
+        words += f", {stable:.3g} over {other.count} at the stable revision ({check.worse_by:.3g} worse is allowed)"
     if check.limit is not None:
         words += f"; the limit is {check.limit:.3g}"
     return Figures(canary, stable, words, log_e)
