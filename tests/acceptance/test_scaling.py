@@ -164,6 +164,29 @@ def test_a_schedule_starts_replicas_without_a_request_and_is_removed(platform, m
     assert "schedule" not in row()["scaling"]
 
 
+def test_replicas_follow_a_target_latency_and_late_answers_are_counted(platform, model_dir) -> None:
+    folder = model_dir / "latency"
+    sample = models.column_sample(folder, "seconds", [0.01])
+    platform.deploy(
+        models.sleeper(folder), "latency", "--min-replicas", "1", "--max-replicas", "4", "--target-latency", "80ms",
+        sample=sample,
+    )  # fmt: skip
+    headers = {"authorization": f"Bearer {platform.key}", "content-type": "application/json"}
+    wire = openloop.post(f"{platform.http}/predict/latency", b'{"seconds": 0.05}', headers)
+    samples = openloop.run(platform.http, wire, [(20.0, 6.0)])
+    assert {sample.status for sample in samples} == {200}
+    told = explained(platform, "latency")[0]
+    assert told["scaling"]["target_latency_s"] == 0.08
+    assert told["changes"], "one replica would be busy all the time"
+    assert "95 % within 80 ms" in told["changes"][-1]["reason"] or "requests a second" in told["changes"][-1]["reason"]
+    looked = [told["last"], *told["changes"]]
+    assert any(one["figures"]["late"] > 0 for one in looked), "with one replica, all but the first waited for long"
+    with pytest.raises(CommandFailed, match="excludes a target concurrency"):
+        platform.cli("scale", "latency", "--target-latency", "50ms", "--target-concurrency", "4")
+    platform.cli("scale", "latency", "--target-concurrency", "4")
+    assert not explained(platform, "latency")[0]["scaling"].get("target_latency_s")
+
+
 @pytest.fixture
 def stopped(platform: Platform) -> Iterator[Any]:
     """Stops the control process for a while."""

@@ -50,6 +50,7 @@ class ScaleBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     min_replicas: int | None = None
     max_replicas: int | None = None
     target_concurrency: float | None = None
+    target_latency_s: float | None = None
     idle_timeout_s: float | None = None
     down_delay_s: float | None = None
     buffer_replicas: int | None = None

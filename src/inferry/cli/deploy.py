@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import click
 
 from inferry.cli.lineage import lineage_options
-from inferry.cli.shared import App, emit, json_option, parse_idle, pass_app, say, show_table
+from inferry.cli.shared import App, emit, json_option, parse_idle, parse_span, pass_app, say, show_table
 from inferry.cli.words import signature_lines
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--min-replicas", type=click.IntRange(0), metavar="N", help="They vary: so many at least, 0 when idle.")
 @click.option("--max-replicas", type=click.IntRange(1), metavar="N", help="And so many at most.")
 @click.option("--target-concurrency", type=click.FloatRange(0.1), metavar="X", help="Requests at one, on average.")
+@click.option("--target-latency", callback=parse_span, metavar="TIME", help="95 % of answers within it, as 50ms.")
 @click.option("--idle-timeout", callback=parse_idle, metavar="TIME|auto", help="None runs after such a time, as 60s.")
 @click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="A request's deadline.")
 @click.option("--memory", type=click.IntRange(1), metavar="MB", help="Memory limit of a replica.")
@@ -64,6 +65,7 @@ def command(
     min_replicas: int | None,
     max_replicas: int | None,
     target_concurrency: float | None,
+    target_latency: float | None,
     idle_timeout: float | None,
     timeout: float | None,
     memory: int | None,
@@ -107,7 +109,7 @@ def command(
     with Steps() as steps:
         made = app.client().deploy(
             path, name, sample, replicas=replicas, min_replicas=min_replicas, max_replicas=max_replicas,
-            target_concurrency=target_concurrency, idle_timeout_s=idle_timeout,
+            target_concurrency=target_concurrency, target_latency_s=target_latency, idle_timeout_s=idle_timeout,
             timeout_s=timeout, memory_mb=memory, threads=threads,
             device=device, gpus=gpus, gpu_memory_mb=gpu_memory, cpus=cpus, resources=resources_of(resources),
             options=options_of(options), convert=conversion_choice(native, convert),

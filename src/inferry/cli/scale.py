@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from inferry.cli.shared import App, emit, json_option, parse_duration, parse_idle, pass_app, show_fields, show_table
+from inferry.cli.shared import (
+    App,
+    emit,
+    json_option,
+    parse_duration,
+    parse_idle,
+    parse_span,
+    pass_app,
+    show_fields,
+    show_table,
+)
 
 if TYPE_CHECKING:
     from inferry.client.answers import RevisionScaling
@@ -41,6 +51,7 @@ def command() -> None:
 @click.option("--min", "least", type=click.IntRange(0), metavar="N", help="The number varies: so many at least.")
 @click.option("--max", "most", type=click.IntRange(1), metavar="N", help="And so many at most.")
 @click.option("--target-concurrency", type=click.FloatRange(0.1), metavar="X", help="Requests at one, on average.")
+@click.option("--target-latency", callback=parse_span, metavar="TIME", help="95 % of answers within it, as 50ms.")
 @click.option("--idle-timeout", callback=parse_idle, metavar="TIME|auto", help="None runs after such a time, as 60s.")
 @click.option(
     "--down-delay", callback=parse_duration, metavar="TIME", help="So long one was not needed before it goes."
@@ -61,6 +72,7 @@ def to(
     least: int | None,
     most: int | None,
     target_concurrency: float | None,
+    target_latency: float | None,
     idle_timeout: float | None,
     down_delay: int | None,
     buffer: int | None,
@@ -85,14 +97,14 @@ def to(
     if schedule and no_schedule:
         raise click.UsageError("--schedule and --no-schedule exclude each other.")
     entries = schedule or (() if no_schedule else None)
-    varying = (least, most, target_concurrency, idle_timeout, down_delay, buffer, wait_price, entries)
+    varying = (least, most, target_concurrency, target_latency, idle_timeout, down_delay, buffer, wait_price, entries)
     if (replicas is None) == all(value is None for value in varying):
         raise click.UsageError("Give a number of replicas, or --min, --max and others between which it varies.")
     client = app.client()
     done = client.scale(
         name, replicas, min_replicas=least, max_replicas=most, target_concurrency=target_concurrency,
-        idle_timeout_s=idle_timeout, down_delay_s=down_delay, buffer_replicas=buffer, wait_price=wait_price,
-        schedule=entries,
+        target_latency_s=target_latency, idle_timeout_s=idle_timeout, down_delay_s=down_delay, buffer_replicas=buffer,
+        wait_price=wait_price, schedule=entries,
     )  # fmt: skip
     if as_json:
         emit(done)
@@ -139,6 +151,7 @@ def show(found: RevisionScaling) -> None:
         ("why", last.reason if last is not None else ""),
         ("at a time", f"{figures.recent:.3g} requests (6 s), {figures.usual:.3g} (60 s)" if figures else ""),
         ("a second", f"{figures.recent_rate:.3g} requests (6 s), {figures.usual_rate:.3g} (60 s)" if figures else ""),
+        ("late", late_text(found.scaling, figures)),
         ("one takes", time_text(figures.service_s) if figures and figures.service_s else ""),
         ("sleeps after", sleep_text(found.scaling, figures)),
         ("a start takes", time_text(found.cold_start_s) if found.cold_start_s else ""),
@@ -164,6 +177,16 @@ def limits_text(scaling: Scaling | None) -> str:
     idle = f", none after {after} without a request" if not scaling.min_replicas else ""
     scheduled = ", others by the schedule" if scaling.schedule else ""
     return f"{scaling.min_replicas} to {scaling.max_replicas} replicas{idle}{scheduled}"
+
+
+def late_text(scaling: Scaling | None, figures: Figures | None) -> str:
+    """How many took longer than the target."""
+    from inferry.types.units import time_text
+
+    if scaling is None or not scaling.target_latency_s or figures is None or not figures.answered:
+        return ""
+    share = 100 * figures.late / figures.answered
+    return f"{share:.2g} % of {figures.answered} answers took over {time_text(scaling.target_latency_s)} (6 s)"
 
 
 def sleep_text(scaling: Scaling | None, figures: Figures | None) -> str:

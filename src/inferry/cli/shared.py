@@ -112,6 +112,18 @@ def size_text(size: float) -> str:
     return f"{size:.1f} GB"
 
 
+def parse_span(_ctx: click.Context, _param: click.Parameter, text: str | None) -> float | None:
+    """20ms, 30s or 5m in seconds; None when nothing was said."""
+    from inferry.types.units import EXAMPLES, parse
+
+    if text is None:
+        return None
+    try:
+        return parse(text, "seconds")
+    except ValueError as error:
+        raise click.BadParameter(f"{error}. {EXAMPLES['seconds']}") from None
+
+
 def parse_idle(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
     """A duration, or `auto`: 0, by which the platform chooses it."""
     return 0.0 if text == "auto" else parse_duration(ctx, param, text)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from inferry.cli.shared import App, emit, json_option, pass_app, say, show_table
+from inferry.cli.shared import App, emit, json_option, parse_span, pass_app, say, show_table
 
 if TYPE_CHECKING:
     from inferry.simulation.report import Question, Result
@@ -22,18 +22,9 @@ SHAPES = ("steady", "diurnal", "flash", "bursts", "ramps", "sparse")
 RULES = ("inferry", "knative", "ray-serve", "sagemaker")
 
 
-def seconds(_ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
+def seconds(ctx: click.Context, param: click.Parameter, text: str | None) -> float | None:
     """20ms, 30s or 5m in seconds; None when nothing was said."""
-    from inferry.types.units import EXAMPLES, parse
-
-    if text is None:
-        return None
-    if text == "auto" and param.name == "idle_timeout":
-        return 0.0
-    try:
-        return parse(text, "seconds")
-    except ValueError as error:
-        raise click.BadParameter(f"{error}. {EXAMPLES['seconds']}") from None
+    return 0.0 if text == "auto" and param.name == "idle_timeout" else parse_span(ctx, param, text)
 
 
 def time_option(name: str, help: str, default: str | None = None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

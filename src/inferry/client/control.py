@@ -104,6 +104,7 @@ def scale(
     min_replicas: int | None = None,
     max_replicas: int | None = None,
     target_concurrency: float | None = None,
+    target_latency_s: float | None = None,
     idle_timeout_s: float | None = None,
     down_delay_s: float | None = None,
     buffer_replicas: int | None = None,
@@ -113,15 +114,16 @@ def scale(
     """Run an endpoint's version with another number of replicas; returns when that holds.
 
     `replicas`: a fixed number. Or it varies from `min_replicas` (0: none when nobody asks) to `max_replicas`, with
-    `target_concurrency` requests at one on average; none runs after `idle_timeout_s` without a request (0: for how
-    long is chosen from cost, with `wait_price` seconds of an idle replica for one in which a request waits), and what
-    was not needed for `down_delay_s` goes. `buffer_replicas`: more than needed while there are requests. `schedule`:
-    other limits at certain times, such as `0 8 * * mon-fri Europe/Berlin min=2 for=10h`; [] ends them. What is left
-    out stays as it is.
+    `target_concurrency` requests at one on average, or 95 % of the answers within `target_latency_s`; none runs after
+    `idle_timeout_s` without a request (0: for how long is chosen from cost, with `wait_price` seconds of an idle
+    replica for one in which a request waits), and what was not needed for `down_delay_s` goes. `buffer_replicas`: more
+    than needed while there are requests. `schedule`: other limits at certain times, such as `0 8 * * mon-fri
+    Europe/Berlin min=2 for=10h`; [] ends them. What is left out stays as it is.
     """
     wanted = {
         "replicas": replicas, "min_replicas": min_replicas, "max_replicas": max_replicas,
-        "target_concurrency": target_concurrency, "idle_timeout_s": idle_timeout_s, "down_delay_s": down_delay_s,
+        "target_concurrency": target_concurrency, "target_latency_s": target_latency_s,
+        "idle_timeout_s": idle_timeout_s, "down_delay_s": down_delay_s,
         "buffer_replicas": buffer_replicas, "wait_price": wait_price,
         "schedule": None if schedule is None else list(schedule),
     }  # fmt: skip

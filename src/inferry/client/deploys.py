@@ -52,6 +52,7 @@ def deploy(
     min_replicas: int | None = None,
     max_replicas: int | None = None,
     target_concurrency: float | None = None,
+    target_latency_s: float | None = None,
     idle_timeout_s: float | None = None,
     timeout_s: float | None = None,
     memory_mb: int | None = None,
@@ -78,8 +79,8 @@ def deploy(
     each replica holds), `gpu_memory_mb` and `options` (of the runtime's engine, by name; "" takes one back) configure
     the revision; what is left out stays as it is. On Ray, `cpus` and `resources` are what each replica holds of its
     node.
-    `min_replicas`, `max_replicas`, `target_concurrency` and `idle_timeout_s` in place of `replicas`: their number
-    varies, as `scale` explains.
+    `min_replicas`, `max_replicas`, `target_concurrency` (or `target_latency_s`) and `idle_timeout_s` in place of
+    `replicas`: their number varies, as `scale` explains.
     `convert`: "auto" (to ONNX when that is equal and faster), "never", or "require" (fail otherwise).
     `traffic`: the percent of requests that the new revision takes (0: none, it only runs). `keep_warm`: the one
     before goes on running when it loses all of its share, to return to at once.
@@ -93,7 +94,8 @@ def deploy(
     """
     config = {
         "replicas": replicas, "min_replicas": min_replicas, "max_replicas": max_replicas,
-        "target_concurrency": target_concurrency, "idle_timeout_s": idle_timeout_s,
+        "target_concurrency": target_concurrency, "target_latency_s": target_latency_s,
+        "idle_timeout_s": idle_timeout_s,
         "timeout_s": timeout_s, "memory_mb": memory_mb, "threads": threads,
         "device": device, "gpus": gpus, "gpu_memory_mb": gpu_memory_mb,
         "cpus": cpus, "resource": [f"{key}={value:g}" for key, value in (resources or {}).items()] or None,

@@ -149,6 +149,7 @@ class Reconciler:
         endpoints: dict[str, EndpointRoute] = {}
         for live in self.desired.live:
             replicas = [r for r in self.fleet.of(live.group) if r.spec.id not in leaving]
+            scaling = live.revision.config.scaling
             route = RevisionRoute(
                 number=live.revision.number,
                 version=live.version.number,
@@ -159,7 +160,8 @@ class Reconciler:
                 runtime=live.version.runtime,
                 timeout_s=live.revision.config.timeout_s,
                 replicas=tuple(ReplicaAddress(id=r.spec.id, socket=r.socket) for r in replicas),
-                elastic=live.revision.config.scaling is not None,
+                elastic=scaling is not None,
+                target_latency_s=scaling.target_latency_s if scaling is not None else 0.0,
                 sleeps=live.revision.config.least == 0,
                 cold_start_s=round(self.fleet.cold_start_s(live.group), 3) if live.revision.config.least == 0 else 0.0,
             )

@@ -160,6 +160,7 @@ class Scaler:
             ready=len(self._fleet.of(group)),
             service_s=load.service_us / 1e6,
             cold_start_s=self._fleet.cold_start_s(group),
+            late=load.late,
         )
         limits = watched.limits(self._wall())
         decision = scale.decide(snapshot, limits, watched.state, now, watched.holding.said)

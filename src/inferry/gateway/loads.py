@@ -14,6 +14,7 @@ from inferry.gateway.core import Core
 from inferry.gateway.holding import Named
 from inferry.gateway.link import Link
 from inferry.gateway.live import LiveEndpoint, LiveRevision, Pending
+from inferry.telemetry.metrics import slower
 from inferry.types.scaling import Load, Loads
 
 REPORT_S = 1.0
@@ -83,6 +84,7 @@ def load_of(core: Core, endpoint: LiveEndpoint, revision: LiveRevision) -> Load:
         in_flight=len(under_way),
         missed=revision.missed,
         service_us=round(sum(services) / len(services), 1) if services else 0.0,
+        late=round(sum(slower(one.buckets, revision.plan.target_latency_s) for one in series), 1),
     )
 
 

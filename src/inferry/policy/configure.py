@@ -14,19 +14,22 @@ from msgspec.structs import fields, replace
 from inferry.errors import InvalidInput
 from inferry.policy import schedule
 from inferry.types.registry import RevisionConfig
-from inferry.types.scaling import AUTO, MAX_REPLICAS, Scaling
+from inferry.types.scaling import MAX_REPLICAS, Scaling
 
 OF_SCALING = tuple(field.name for field in fields(Scaling))
 LIMITS = {
     "min_replicas": (0, MAX_REPLICAS),
     "max_replicas": (1, MAX_REPLICAS),
     "target_concurrency": (0.1, 10_000),
+    "target_latency_s": (0.001, 600),
     "idle_timeout_s": (1, 7 * 86400),
     "down_delay_s": (0, 86400),
     "buffer_replicas": (0, MAX_REPLICAS),
     "wait_price": (0, 1_000_000),
 }
 """What the numbers of a Scaling may be."""
+UNSET = ("idle_timeout_s", "target_latency_s")
+"""Of which 0 says that there is none."""
 
 
 def changed(config: RevisionConfig, changes: Mapping[str, Any]) -> RevisionConfig:
@@ -50,6 +53,12 @@ def scaled(config: RevisionConfig, changes: Mapping[str, Any]) -> Scaling:
     none to run then; a new limit moves the other one that nobody spoke of."""
     before = config.scaling or Scaling(min_replicas=config.replicas, max_replicas=config.replicas)
     wanted = dict(changes)
+    if "target_concurrency" in changes and changes.get("target_latency_s"):
+        raise InvalidInput("A target latency excludes a target concurrency.", help="Keep one of them.")
+    if "target_concurrency" in changes:
+        wanted["target_latency_s"] = 0.0
+    elif changes.get("target_latency_s"):
+        wanted["target_concurrency"] = Scaling().target_concurrency
     if config.scaling is None and "idle_timeout_s" in changes:
         wanted.setdefault("min_replicas", 0)
     low = wanted.get("min_replicas", before.min_replicas)
@@ -67,7 +76,7 @@ def check(scaling: Scaling) -> None:
     """Raise InvalidInput for limits that cannot be."""
     for name, (low, high) in LIMITS.items():
         value = getattr(scaling, name)
-        if name == "idle_timeout_s" and value == AUTO:
+        if value == 0 and name in UNSET:
             continue
         if not low <= value <= high:
             raise InvalidInput(f"{value:g} is no {name}.", help=f"Use {low:g} to {high:g}.")

@@ -25,9 +25,11 @@ from inferry.types.scaling import AUTO
 DEFAULT = "default"
 """The name of the strategy that is there without being declared."""
 WHOLE = 100
-SCALING = ("min_replicas", "max_replicas", "target_concurrency", "idle_timeout", "down_delay", "buffer_replicas",
-           "wait_price", "schedule")  # fmt: skip
+SCALING = ("min_replicas", "max_replicas", "target_concurrency", "target_latency", "idle_timeout", "down_delay",
+           "buffer_replicas", "wait_price", "schedule")  # fmt: skip
 """Settings of a number of replicas that varies."""
+TARGETS = ("target_concurrency", "target_latency")
+"""Of which one is meant."""
 _OWN = {"extends", "version", "traffic"}  # not inherited
 
 
@@ -213,6 +215,7 @@ def settled(project: Project, name: str) -> DeclaredEndpoint:
         own = _OWN | (set(SCALING) if endpoint.replicas else set())  # what is said of replicas is one thing
         if any(known[field] is not None for field in SCALING):
             own |= {"replicas"}
+        own |= {other for one, other in (TARGETS, TARGETS[::-1]) if known[one] is not None}
         missing = {
             field: value for field, value in asdict(wider).items() if field not in own and known[field] in (None, "")
         }
@@ -230,6 +233,7 @@ def config_of(project: Project, name: str) -> dict[str, Any]:
         "min_replicas": wanted.min_replicas,
         "max_replicas": wanted.max_replicas,
         "target_concurrency": wanted.target_concurrency,
+        "target_latency_s": wanted.target_latency,
         "idle_timeout_s": AUTO if wanted.idle_timeout == "auto" else wanted.idle_timeout,
         "wait_price": wanted.wait_price,
         "down_delay_s": wanted.down_delay,

@@ -5,8 +5,9 @@ number goes up at once. When the short window asks for twice of what there is, t
 stays until a minute has passed without such a surge. It goes down by at most half, and only to what was enough for
 `down_delay_s`; to zero when nobody asked for `idle_timeout_s`, or for as long as `policy.idle` chooses.
 
-Two measures, and the larger counts: requests at replicas against `target_concurrency`, and requests a second times
-the measured time of one, with replicas busy for 70 % of the time. Requests that wait for a first replica count by
+Two measures, and the larger counts: requests at replicas against `target_concurrency`, and requests a second times the
+measured time of one, with replicas busy for 70 % of the time. With `target_latency_s` there is one: so many that 95 %
+of the answers stay within it, by `policy.latency` and what is observed. Requests that wait for a first replica count by
 the work that they are: more replicas would not make the first one start sooner.
 
 Going down may have been wrong: with fewer replicas, requests wait longer, and more of them are there at a time. When
@@ -21,8 +22,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from inferry.policy import idle
+from inferry.policy import idle, latency
 from inferry.policy.idle import Keep, Pauses
+from inferry.policy.latency import Strain
 from inferry.policy.schedule import NOTHING, Said
 from inferry.types.scaling import AUTO, Figures, Scaling, Snapshot
 from inferry.types.units import time_text
@@ -49,12 +51,15 @@ class Mark(NamedTuple):
     at: float
     busy_s: float
     arrived: int
+    answered: int = 0
+    late: float = 0.0
 
 
 class State(NamedTuple):
     """What is remembered between decisions. `wants`: what was wanted when, as far as no more was wanted later; `peak`:
     the most since the surge at `panic_at`; `used`: when a request was last seen; `stepped`: when it last went down;
-    `zeroed`: when it went to zero; `pauses`: between requests, for an idle timeout that is chosen."""
+    `zeroed`: when it went to zero; `pauses`: between requests, for an idle timeout that is chosen; `strain`: for how
+    many times the requests one plans; `unready`: when there was last no replica."""
 
     replicas: int
     used: float
@@ -68,6 +73,8 @@ class State(NamedTuple):
     patience: int = 1
     caution: int = 1
     pauses: Pauses = Pauses()
+    strain: Strain = Strain()
+    unready: float = NEVER
 
 
 class Decision(NamedTuple):
@@ -106,8 +113,12 @@ def decide(snapshot: Snapshot, scaling: Scaling, state: State, now: float, said:
         marks=marked(state.marks, snapshot, now),
         service_s=smooth(state.service_s, snapshot.service_s),
         pauses=pauses_of(snapshot, state, now, active=active),
+        unready=state.unready if snapshot.ready else now,
     )
     figures = measured(snapshot, state, now)
+    if scaling.target_latency_s:
+        state = watched(figures, state, now)
+        figures = replace(figures, strain=state.strain.factor)
     usual, recent, surge = needs(figures, scaling)
     panic_at = now if surge.replicas >= PANIC * max(1, state.replicas) else state.panic_at
     panic = now - panic_at < STABLE_S
@@ -147,6 +158,13 @@ def decide(snapshot: Snapshot, scaling: Scaling, state: State, now: float, said:
     if want == state.replicas:
         return Decision(want, why, state, figures)
     return lowered(want, figures, scaling, state, now)
+
+
+def watched(figures: Figures, state: State, now: float) -> State:
+    """What late answers say, unless they waited for a first replica or for those that were wanted to start."""
+    if now - state.unready <= RECENT_S or figures.ready < state.replicas:
+        return state
+    return state._replace(strain=latency.strained(state.strain, figures.answered, figures.late, RECENT_S, now))
 
 
 def pauses_of(snapshot: Snapshot, state: State, now: float, *, active: bool) -> Pauses:
@@ -208,12 +226,26 @@ def needs(figures: Figures, scaling: Scaling) -> tuple[Need, Need, Need]:
 
 def need(mean: float, rate: float, window: float, figures: Figures, scaling: Scaling) -> Need:
     """Replicas for so many requests at a time, or so many a second."""
+    if scaling.target_latency_s and window != SURGE_S:
+        return within(rate, window, figures, scaling)
     by_mean, by_rate = mean / scaling.target_concurrency, rate * figures.service_s / BUSY
     if by_rate > by_mean:
         words = f"{rate:.3g} requests a second of {time_text(figures.service_s)} each"
         return Need(ceil(by_rate), f"{words} (over {window:g} s)")
     words = f"{mean:.3g} requests at a time, {scaling.target_concurrency:g} for each replica"
     return Need(ceil(by_mean), f"{words} (over {window:g} s)")
+
+
+def within(rate: float, window: float, figures: Figures, scaling: Scaling) -> Need:
+    """Replicas that leave 95 % of so many requests a second within the target."""
+    target_s, service_s = scaling.target_latency_s, figures.service_s
+    count = latency.replicas_for(rate * figures.strain, service_s, target_s, scaling.max_replicas + 1)
+    words = f"{rate:.3g} requests a second of {time_text(service_s)} each, 95 % within {time_text(target_s)}"
+    if service_s >= target_s:
+        words += ", which one alone takes"
+    if figures.strain > 1:
+        words += f", planned as for {figures.strain:.2g} times as many because more were late"
+    return Need(count, f"{words} (over {window:g} s)")
 
 
 def measured(snapshot: Snapshot, state: State, now: float) -> Figures:
@@ -231,6 +263,8 @@ def measured(snapshot: Snapshot, state: State, now: float) -> Figures:
         in_flight=snapshot.in_flight,
         ready=snapshot.ready,
         idle_s=now - state.used,
+        answered=max(0, snapshot.answered - recent.answered),
+        late=max(0.0, snapshot.late - recent.late),
     )
 
 
@@ -249,7 +283,10 @@ def marked(marks: tuple[Mark, ...], snapshot: Snapshot, now: float) -> tuple[Mar
     if marks and now - marks[-1].at < LOOK_S / 2:
         return marks
     oldest = since(marks, now - STABLE_S).at if marks else now
-    return (*(mark for mark in marks if mark.at >= oldest), Mark(now, snapshot.busy_s, snapshot.arrived))
+    return (
+        *(mark for mark in marks if mark.at >= oldest),
+        Mark(now, snapshot.busy_s, snapshot.arrived, snapshot.answered, snapshot.late),
+    )
 
 
 def doubled(patience: int, *, soon: bool) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from math import ceil, floor
+from math import ceil, floor, inf
 from typing import NamedTuple, Protocol
 
 from inferry.policy import scale
@@ -16,7 +16,8 @@ from inferry.types.scaling import Scaling, Snapshot
 
 class View(NamedTuple):
     """What a rule may look at. `arrived` and `busy_s` (time that requests spent at the endpoint) count from the
-    begin; `waiting`: for a first replica; `in_flight`: at replicas; `wanted`: replicas by the last decision."""
+    begin; `waiting`: for a first replica; `in_flight`: at replicas; `wanted`: replicas by the last decision; `late`:
+    answers that took longer than a target, from the begin."""
 
     now: float
     arrived: int
@@ -27,13 +28,16 @@ class View(NamedTuple):
     wanted: int
     service_s: float
     cold_start_s: float
+    late: int = 0
 
 
 class Rule(Protocol):
-    """`period_s`: how often it decides; `wakes`: whether a request at zero makes it decide at once."""
+    """`period_s`: how often it decides; `wakes`: whether a request at zero makes it decide at once; `target_s`:
+    answers that take longer are counted for it."""
 
     period_s: float
     wakes: bool
+    target_s: float
 
     def decide(self, view: View) -> int:
         """Replicas from now on."""
@@ -47,16 +51,18 @@ class Ours:
 
     def __init__(self, scaling: Scaling) -> None:
         self.scaling = scaling
+        self.target_s = scaling.target_latency_s or inf
         self.state = scale.begin(scaling, scaling.min_replicas, 0.0)
+        self.last: scale.Decision | None = None
 
     def decide(self, view: View) -> int:
         """Replicas from now on."""
         snapshot = Snapshot(
             busy_s=view.busy_s, arrived=view.arrived, waiting=view.waiting, in_flight=view.in_flight, ready=view.ready,
-            service_s=view.service_s if view.busy_s else 0.0, cold_start_s=view.cold_start_s,
+            service_s=view.service_s if view.busy_s else 0.0, cold_start_s=view.cold_start_s, late=view.late,
         )  # fmt: skip
         decision = scale.decide(snapshot, self.scaling, self.state, view.now)
-        self.state = decision.state
+        self.state, self.last = decision.state, decision
         return decision.replicas
 
 
@@ -81,7 +87,7 @@ class Knative:
     panic, against a target of 70; to zero 30 s after a stable window without requests.
     https://knative.dev/docs/serving/autoscaling/"""
 
-    period_s, wakes = 2.0, True
+    period_s, wakes, target_s = 2.0, True, inf
     grace_s, panic_at, up, down = 30.0, 2.0, 1000.0, 2.0
 
     def __init__(self, scaling: Scaling, target: float = 70.0) -> None:
@@ -117,7 +123,7 @@ class RayServe:
     """Ray Serve's default policy: requests over 30 s, pushed every 10 s, 2 for each replica; up when that was decided
     for 30 s, down when for 600 s. https://docs.ray.io/en/latest/serve/autoscaling-guide.html"""
 
-    period_s, wakes = 10.0, True
+    period_s, wakes, target_s = 10.0, True, inf
     target, up_s, down_s = 2.0, 30.0, 600.0
 
     def __init__(self, scaling: Scaling) -> None:
@@ -147,7 +153,7 @@ class SageMaker:
     nine tenths of it, 300 s between two. The target is half of what an instance can answer, as its load testing guide
     says; an instance always runs. https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling.html"""
 
-    period_s, wakes = 60.0, False
+    period_s, wakes, target_s = 60.0, False, inf
     cooldown_s, out_after, in_after = 300.0, 3, 15
 
     def __init__(self, scaling: Scaling) -> None:

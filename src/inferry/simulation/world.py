@@ -99,7 +99,7 @@ class _Run:
         self.end, self.arrivals = len(counts), np.flatnonzero(counts)
         self.done = Outcome()
         self.queue: deque[list[int]] = deque()
-        self.queued = self.arrived = 0
+        self.queued = self.arrived = self.late = 0
         self.busy_s = self.left = 0.0
         self.wanted, self.next_look = fleet.ready, 0.0
         self.each = world.slots * world.tick / world.service_s
@@ -126,7 +126,7 @@ class _Run:
         taken = min(self.queued, int(able))
         self.left = able - taken if taken < self.queued else 0.0
         self.queued -= taken
-        _answer(self.queue, taken, k, world, done)
+        self.late += _answer(self.queue, taken, k, world, done, self.rule.target_s)
         at_work = taken * world.service_s / world.tick
         self.busy_s += (self.queued + at_work) * world.tick
         done.replica_s += fleet.count * world.tick
@@ -139,7 +139,7 @@ class _Run:
         waiting, in_flight = (0, round(present)) if fleet.ready else (self.queued, 0)
         view = View(
             now + world.tick, self.arrived, self.busy_s, waiting, in_flight, fleet.ready, self.wanted,
-            world.service_s / world.slots, world.cold_start_s,
+            world.service_s / world.slots, world.cold_start_s, self.late,
         )  # fmt: skip
         self.wanted = self.rule.decide(view)
         self.done.starts += fleet.become(self.wanted, now + world.tick + world.cold_start_s)
@@ -163,6 +163,7 @@ class _Run:
         if came:
             self.arrived += came
             self.busy_s += came * self.world.service_s
+            self.late += came if self.world.service_s > self.rule.target_s else 0
             self.done.latencies[0] = self.done.latencies.get(0, 0) + came
             if self.world.service_s <= self.world.deadline_s:
                 self.done.good += came
@@ -173,8 +174,9 @@ class _Run:
         return until
 
 
-def _answer(queue: deque[list[int]], taken: int, k: int, world: World, done: Outcome) -> None:
-    """The oldest first."""
+def _answer(queue: deque[list[int]], taken: int, k: int, world: World, done: Outcome, target_s: float) -> int:
+    """The oldest first. Returns how many took longer than a target."""
+    late = 0
     while taken:
         cohort = queue[0]
         count = min(cohort[1], taken)
@@ -184,7 +186,9 @@ def _answer(queue: deque[list[int]], taken: int, k: int, world: World, done: Out
             done.good += count
         else:
             done.late += count
+        late += count if waited * world.tick + world.service_s > target_s else 0
         taken -= count
         cohort[1] -= count
         if not cohort[1]:
             queue.popleft()
+    return late

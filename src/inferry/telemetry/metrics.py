@@ -95,6 +95,17 @@ def quantile_of(buckets: Sequence[int], q: float) -> float:
     return 0.0
 
 
+def slower(buckets: Sequence[int], limit_s: float) -> float:
+    """How many of what was counted by `bucket_of` took longer than a limit (0: no limit); of the bucket that it falls
+    into, the part above it."""
+    if not limit_s:
+        return 0.0
+    limit = limit_s * 1e6
+    place = bucket_of(int(limit))
+    low, high = upper_bound(place - 1) if place else 0.0, upper_bound(place)
+    return sum(buckets[place + 1 :]) + buckets[place] * max(0.0, high - limit) / max(1.0, high - low)
+
+
 Labels = tuple[tuple[str, str], ...]
 
 

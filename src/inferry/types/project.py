@@ -46,6 +46,7 @@ class DeclaredEndpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     min_replicas: Annotated[int, msgspec.Meta(ge=0, le=256)] | None = None
     max_replicas: Annotated[int, msgspec.Meta(ge=1, le=256)] | None = None
     target_concurrency: Annotated[float, msgspec.Meta(ge=0.1, le=10_000)] | None = None
+    target_latency: Seconds | None = None
     idle_timeout: Seconds | Literal["auto"] | None = None
     wait_price: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] | None = None
     down_delay: Seconds | None = None

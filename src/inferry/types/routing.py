@@ -25,9 +25,10 @@ class ReplicaAddress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RevisionRoute(msgspec.Struct, frozen=True, kw_only=True):
-    """A live revision and its running copies. `weight` is a percent of the endpoint's traffic; with 0 it answers
-    who asks for it by number, or gets copies. `elastic`: its copies vary in number, so its load is reported;
-    `sleeps`: there may be none. `cold_start_s`: how long one takes to start (0: not known)."""
+    """A live revision and its running copies. `weight` is a percent of the endpoint's traffic; with 0 it answers who
+    asks for it by number, or gets copies. `elastic`: its copies vary in number, so its load is reported; `sleeps`:
+    there may be none. `cold_start_s`: how long one takes to start (0: not known); `target_latency_s`: answers that take
+    longer are counted as late (0: none)."""
 
     number: int
     version: int
@@ -41,6 +42,7 @@ class RevisionRoute(msgspec.Struct, frozen=True, kw_only=True):
     elastic: bool = False
     sleeps: bool = False
     cold_start_s: float = 0.0
+    target_latency_s: float = 0.0
 
 
 class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,14 +40,16 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Scaling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Between which numbers a revision's replicas vary, and how. `target_concurrency`: requests at one replica, on
-    average. `idle_timeout_s`: without a request for so long, none runs (only where `min_replicas` is 0; AUTO: for how
-    long is chosen from cost, where a second in which a request waits costs as much as `wait_price` of an idle replica).
-    `down_delay_s`: replicas go when they were not needed for so long. `buffer_replicas`: more than needed while there
-    are requests. `schedule`: other limits at certain times."""
+    average; or `target_latency_s`: 95 % of the answers within it (0: by concurrency). `idle_timeout_s`: without a
+    request for so long, none runs (only where `min_replicas` is 0; AUTO: for how long is chosen from cost, where a
+    second in which a request waits costs as much as `wait_price` of an idle replica). `down_delay_s`: replicas go when
+    they were not needed for so long. `buffer_replicas`: more than needed while there are requests. `schedule`: other
+    limits at certain times."""
 
     min_replicas: int = 1
     max_replicas: int = 1
     target_concurrency: float = 2.0
+    target_latency_s: float = 0.0
     idle_timeout_s: float = 300.0
     down_delay_s: float = 60.0
     buffer_replicas: int = 0
@@ -70,7 +72,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a gateway knows of a revision's load. Since it started: `busy_us`, time that requests spent at replicas,
     those under way included, and how many `arrived`. Now: `waiting` for a replica, `in_flight` at one; `missed`:
     copies for a shadow since the last report that found no replica. `service_us`: between two answers of a replica
-    that has work (0: not known)."""
+    that has work (0: not known). `late`: since the gateway started, answers that took longer than the target."""
 
     endpoint: str
     revision: int
@@ -80,6 +82,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     in_flight: int = 0
     missed: int = 0
     service_us: float = 0.0
+    late: float = 0.0
 
 
 class Loads(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -99,12 +102,20 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     ready: int = 0
     service_s: float = 0.0
     cold_start_s: float = 0.0
+    late: float = 0.0
+
+    @property
+    def answered(self) -> int:
+        """How many were answered."""
+        return self.arrived - self.waiting - self.in_flight
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision rests on. Requests at replicas on average, and requests that came a second: over a minute, over
     6 s, and the latter over 2 s. `service_s`: of one request; `cold_start_s`: of one replica; `panic`: a surge is
-    not a minute over. `keep_s`: none runs after so long without a request, because of `keep_why` ("": it was set)."""
+    not a minute over. `keep_s`: none runs after so long without a request, because of `keep_why` ("": it was set).
+    Of `answered` answers over 6 s, `late` took longer than the target latency, so that one plans for `strain` times the
+    requests."""
 
     usual: float = 0.0
     recent: float = 0.0
@@ -120,6 +131,9 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     panic: bool = False
     keep_s: float = 0.0
     keep_why: str = ""
+    answered: int = 0
+    late: float = 0.0
+    strain: float = 1.0
 
 
 class Scaled(msgspec.Struct, frozen=True, kw_only=True):

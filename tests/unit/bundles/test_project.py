@@ -61,6 +61,11 @@ def test_an_idle_timeout_is_a_time_or_auto():
         assert config_of(project, "a") == {"idle_timeout_s": seconds}
 
 
+def test_of_two_targets_the_one_of_the_endpoint_holds_and_not_the_one_that_it_extends():
+    text = "endpoints: {a: {target_concurrency: 4}, b: {extends: a, target_latency: 50ms}}"
+    assert config_of(read_project(text), "b") == {"target_latency_s": 0.05}
+
+
 BAD = {
     "pipeline: {}": "x.yaml:1: pipeline: it is not a setting. Did you mean 'pipelines'?",
     "endpoints: {a: {replica: 2}}": "x.yaml:1: endpoints.a.replica: it is not a setting. Did you mean 'replicas'?",
@@ -78,6 +83,7 @@ BAD = {
         "x.yaml:5: endpoints.a.schedule[1]: 'Mars' is not a time zone. Use a name such as UTC or Europe/Berlin."
     ),
     "endpoints:\n  a:\n    schedule: [0 8 * * * min=2]": "x.yaml:3: endpoints.a.schedule: Nothing ends what",
+    "endpoints:\n  a: {target_concurrency: 4, target_latency: 50ms}": "A target latency excludes a target concurrency.",
     "endpoints:\n  a: {idle_timeout: soon}": "x.yaml:2: endpoints.a.idle_timeout: 'soon' is not a quantity.",
     "endpoints:\n  a:\n    replicas: two": "x.yaml:3: endpoints.a.replicas: 'two' stands where a whole number belongs.",
     "endpoints: {A_b: {}}": "x.yaml:1: endpoints.A_b: 'A_b' is not a valid name. Use 1 to 63 lower-case",

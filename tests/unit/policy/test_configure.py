@@ -53,6 +53,8 @@ def test_a_fixed_number_ends_that_it_varies():
         {"max_replicas": 257},
         {"target_concurrency": 0.0},
         {"target_concurrency": float("nan")},
+        {"target_latency_s": 0.0001},
+        {"target_latency_s": 601.0},
         {"idle_timeout_s": 0.5},
         {"schedule": (Schedule(cron="0 8 * * *", min_replicas=2),)},
     ],
@@ -85,10 +87,19 @@ def test_an_idle_timeout_may_be_left_to_the_platform():
     assert (made.least, made.scaling.idle_timeout_s) == (0, AUTO)
 
 
+def test_a_target_is_of_concurrency_or_of_latency_and_the_later_one_holds():
+    by_latency = changed(changed(FIXED, {"target_concurrency": 8.0}), {"target_latency_s": 0.05})
+    assert (by_latency.scaling.target_latency_s, by_latency.scaling.target_concurrency) == (0.05, 2.0)
+    by_concurrency = changed(by_latency, {"target_concurrency": 8.0})
+    assert (by_concurrency.scaling.target_latency_s, by_concurrency.scaling.target_concurrency) == (0.0, 8.0)
+    with pytest.raises(InvalidInput, match="A target latency excludes a target concurrency"):
+        changed(FIXED, {"target_latency_s": 0.05, "target_concurrency": 8.0})
+
+
 def test_every_field_of_a_scaling_can_be_changed():
     config = RevisionConfig()
     for name, value in {
-        "min_replicas": 1, "max_replicas": 5, "target_concurrency": 4.0, "idle_timeout_s": 9.0, "down_delay_s": 0.0,
+        "min_replicas": 1, "max_replicas": 5, "target_concurrency": 4.0, "target_latency_s": 0.05, "idle_timeout_s": 9.0, "down_delay_s": 0.0,
         "buffer_replicas": 2, "wait_price": 20.0, "schedule": (Schedule(cron="0 8 * * *", min_replicas=2, for_s=3600.0),),
     }.items():  # fmt: skip
         config = changed(config, {name: value})

@@ -17,7 +17,7 @@ SCALING = Scaling(min_replicas=0, max_replicas=16, idle_timeout_s=60)
 class Fixed:
     """A rule that never changes its mind."""
 
-    period_s, wakes = 1.0, True
+    period_s, wakes, target_s = 1.0, True, float("inf")
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferry.telemetry.metrics import BOUNDS_S, BUCKETS, Metrics, Series, bucket_of, escape, upper_bound
+from inferry.telemetry.metrics import BOUNDS_S, BUCKETS, Metrics, Series, bucket_of, escape, slower, upper_bound
 
 LAST = int(upper_bound(BUCKETS - 1))
 durations = st.one_of(st.integers(0, 5000), st.integers(0, LAST))
@@ -134,3 +134,17 @@ def test_a_counter_keeps_its_microseconds_however_large(microseconds):
     )
     series.rows = 12_345_678
     assert 'inferry_rows_total{endpoint="a"} 12345678\n' in metrics.render()
+
+
+@given(st.lists(durations, min_size=1, max_size=50), st.floats(0.000_01, 100))
+def test_how_many_took_longer_is_counted_to_within_a_bucket(taken, limit_s):
+    series = Series()
+    for microseconds in taken:
+        series.observe(200, microseconds, 0, 0, 1, 1)
+    found, limit = slower(series.buckets, limit_s), limit_s * 1e6
+    assert (
+        sum(one > limit * 1.3 + 1 for one in taken) - 1e-6
+        <= found
+        <= sum(one >= limit / 1.3 - 1 for one in taken) + 1e-6
+    )
+    assert slower(series.buckets, 0.0) == 0.0
