@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import models
+from tests.support.processes import wait_until
 from tests.support.steady import Steady
 
 pytestmark = pytest.mark.both_databases
@@ -226,3 +227,21 @@ def test_a_rollout_goes_on_when_control_is_killed_at_any_moment(start_platform, 
     assert [d["weight"] for d in told] == [20, 50, 100]  # none lost, none twice
     assert not steady.failures
     assert platform.cli("doctor")["ok"]
+
+
+def test_neither_revision_sleeps_while_a_rollout_compares_them(platform, stage, tmp_path) -> None:
+    sample = models.column_sample(tmp_path, "x", [2, 3])
+    elastic = ("--min-replicas", "0", "--max-replicas", "2", "--idle-timeout", "1s")
+    platform.deploy(model(tmp_path, 1), "drowsy", *elastic, sample=sample)
+    platform.deploy(model(tmp_path, 2), "drowsy", "--strategy", str(tmp_path / "still.yaml"), sample=sample)
+
+    def rows() -> list[dict[str, object]]:
+        return platform.cli("scale", "explain", "drowsy")["revisions"]
+
+    wait_until(lambda: platform.cli("rollout", "status", "drowsy")["weight"] == 20, 60, "the canary has its share")
+    wait_until(lambda: [row["ready"] for row in rows()] == [1, 1], 60, "both are awake")
+    time.sleep(4)
+    assert [row["ready"] for row in rows()] == [1, 1], "nobody asks, and both stay"
+    assert {row["last"]["reason"] for row in rows()} == {"at least 1 while a rollout compares it"}
+    platform.cli("rollout", "abort", "drowsy")
+    wait_until(lambda: [row["ready"] for row in rows()] == [0], 60, "they may sleep again")

@@ -117,7 +117,8 @@ class Uploads:
 RESOURCE, AMOUNT = re.compile(r"[A-Za-z0-9][\w.:/-]{0,99}"), re.compile(r"[0-9]{1,6}(\.[0-9]{1,4})?")
 OWN_RESOURCES = frozenset({"CPU", "GPU", "memory", "object_store_memory"})
 FRACTIONS = {
-    "timeout_s", "cpus", "gpus", "target_concurrency", "target_latency_s", "idle_timeout_s", "down_delay_s", "wait_price",
+    "timeout_s", "cpus", "gpus", "target_concurrency", "target_latency_s", "idle_timeout_s", "down_delay_s",
+    "wait_price",
 }  # fmt: skip
 
 

@@ -82,6 +82,8 @@ class Rollouts:
         active = await asyncio.to_thread(self._kept.rollouts, active=True)
         ids = {record.rollout.id for record in active}
         self._observer.forget(ids)
+        moving = (record.rollout for record in active)
+        self._reconciler.scaler.compare({(one.endpoint, at) for one in moving for at in (one.stable, one.canary)})
         self._due = {id: at for id, at in self._due.items() if id in ids}
         due = [record for record in active if self._due.get(record.rollout.id, 0.0) <= self._clock()]
         if due:

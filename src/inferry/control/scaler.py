@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from inferry.control.fleet import Fleet
@@ -60,12 +60,18 @@ class Watched:
         self.looked = 0.0
         self.last: Scaled | None = None
         self.changes: deque[Scaled] = deque(maxlen=KEPT)
+        self.compared = False
 
     def limits(self, wall: float) -> Scaling:
         """The scaling that holds now."""
         if not self.holding.since <= wall < self.holding.until:
             self.holding = schedule.holding(self.scaling, wall)
-        return self.holding.scaling
+        return self.kept.scaling
+
+    @property
+    def kept(self) -> schedule.Holding:
+        """What holds, `compared` by a rollout or not."""
+        return schedule.awake(self.holding, " while a rollout compares it") if self.compared else self.holding
 
 
 class Scaler:
@@ -143,6 +149,12 @@ class Scaler:
                 watched.state = state
         self._fleet.changed.set()
 
+    def compare(self, names: Collection[Named]) -> None:
+        """These revisions are compared with others, and none of them sleeps meanwhile: who sleeps more would look
+        slower. Others may sleep again."""
+        for name, watched in self._watched.items():
+            watched.compared = name in names
+
     def explain(self, name: str, number: int) -> tuple[Scaled | None, tuple[Scaled, ...]]:
         """The latest decision about a revision, and those that changed its number, the newest first."""
         watched = self._watched.get((name, number))
@@ -163,7 +175,7 @@ class Scaler:
             late=load.late,
         )
         limits = watched.limits(self._wall())
-        decision = scale.decide(snapshot, limits, watched.state, now, watched.holding.said)
+        decision = scale.decide(snapshot, limits, watched.state, now, watched.kept.said)
         watched.looked = now
         self._note(watched, decision.replicas, decision.reason, decision.figures)
         if decision.replicas != watched.state.replicas:

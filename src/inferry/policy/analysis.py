@@ -147,16 +147,18 @@ def _read(check: Check, known: Evidence | None, alpha: float, bounds: Sequence[f
     figures = counts.figures(check, tally, bounds)
     p = p_value(figures.log_e)
     verdict: Verdict = "pass"
+    words = figures.words
+    missing = max(tally.mark + check.enough, check.enough * LAST if last else 0) - tally.samples
     if isinstance(check, Crashes):
         verdict = "fail" if (figures.canary or 0) - (figures.stable or 0) > check.at_most else "pass"
     elif p <= alpha and tally.samples >= check.min_samples:
         verdict = "fail"
     elif p <= values.SUSPECT or (last and isinstance(check, Scores) and (figures.canary or 0) > check.differ):
         verdict = "suspect"
-    elif tally.samples - tally.mark < check.enough or (last and tally.samples < check.enough * LAST):
-        verdict = "few"
+    elif missing > 0:
+        verdict, words = "few", f"{words}; {missing:g} more are needed"
     return Reading(
-        check=name, verdict=verdict, words=figures.words, needed=check.needed, canary=figures.canary,
+        check=name, verdict=verdict, words=words, needed=check.needed, canary=figures.canary,
         stable=figures.stable, samples=tally.samples, p=p, alpha=alpha,
     )  # fmt: skip
 

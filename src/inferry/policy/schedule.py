@@ -154,6 +154,13 @@ def holding(scaling: Scaling, now: float) -> Holding:
     return Holding(made, said, now, until)
 
 
+def awake(held: Holding, why: str) -> Holding:
+    """What holds when one replica has to run at least, for another reason: to be put behind `at least 1`."""
+    if held.scaling.min_replicas:
+        return held
+    return held._replace(scaling=replace(held.scaling, min_replicas=1), said=held.said._replace(least=why))
+
+
 class _Span(NamedTuple):
     """When an entry last began, and when it begins next."""
 

@@ -157,3 +157,13 @@ async def test_a_control_process_that_starts_within_a_schedule_begins_with_it(wo
     entry = Schedule(cron="* * * * *", min_replicas=3, for_s=120.0)
     world.keep(RevisionConfig(scaling=Scaling(min_replicas=0, max_replicas=4, schedule=(entry,))))
     assert world.scaler.count(world.lives[0].revision) == 3
+
+
+async def test_none_sleeps_while_a_rollout_compares_it_and_then_it_may(world):
+    world.keep(ELASTIC)
+    world.scaler.compare({("fraud", 1)})
+    assert world.hear() == 1, "it wakes without a request"
+    assert world.scaler.explain("fraud", 1)[0].reason == "at least 1 while a rollout compares it"
+    assert {world.hear() for _ in range(30)} == {1}
+    world.scaler.compare(set())
+    assert world.hear() == 0
