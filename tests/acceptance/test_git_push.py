@@ -21,7 +21,7 @@ from tests.support.platform import inferry_command
 ROOT = Path(__file__).parents[2]
 GATES = """\
 models:
-  fraud: {path: model.joblib, sample: sample.csv}
+  fraud: {path: model.joblib, sample: sample.csv, convert: never}
 endpoints:
   fraud-staging: {model: fraud}
   fraud: {}

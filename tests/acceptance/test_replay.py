@@ -11,8 +11,6 @@ import pytest
 from tests.support import models, processes
 from tests.support.platform import CommandFailed
 
-pytestmark = pytest.mark.both_databases
-
 SECRET = "x-secret-of-mine"
 DOUBLES = "def predict(inputs):\n    return {'value': [2 * x for x in inputs['x']], 'same': [1] * len(inputs['x'])}\n"
 WRONG_ABOVE_7 = (
@@ -53,6 +51,7 @@ def kept(platform, name: str, count: int) -> dict:
     return platform.cli("replay", name)
 
 
+@pytest.mark.both_databases
 def test_kept_requests_are_sent_again_and_answers_compared(platform, make) -> None:
     platform.cli("deploy", *make("one", DOUBLES), "--name", "again")
     platform.predict("again", [{"x": 1}])

@@ -17,7 +17,7 @@ from tests.support import models
 def test_mixed_traffic_leaves_nothing_behind(start_platform, tmp_path: Path) -> None:
     platform = start_platform()
     platform.deploy(models.iris_onnx(tmp_path), "iris")
-    grown, traffic = soak(platform, "iris", 40.0, print)
+    grown, traffic = soak(platform, "iris", 30.0, print)
     print(grown, traffic.statuses, traffic.others)
     assert set(traffic.statuses) == {200}
     assert all(traffic.others[kind] > 10 for kind in ("large", "grpc", "refused", "cut_off"))

@@ -16,8 +16,6 @@ from inferry.client.settings import resolve
 from tests.support import models
 from tests.support.steady import Steady, describe
 
-pytestmark = pytest.mark.both_databases
-
 BODY = {"x": 1}
 
 
@@ -159,6 +157,7 @@ def test_fifty_rollbacks_in_one_move_under_load(start_platform, tmp_path: Path) 
     assert max(spent) < 1.0  # the figure itself is for a quiet machine
 
 
+@pytest.mark.both_databases
 def test_traffic_changes_beside_each_other_leave_one_whole_state(split) -> None:
     plans = [("1=60", "2=40"), ("1=30", "2=70"), ("1=80", "2=20")]
     threads = [threading.Thread(target=split.cli, args=("traffic", "split", *plan)) for plan in plans]

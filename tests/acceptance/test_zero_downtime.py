@@ -11,8 +11,6 @@ import pytest
 from tests.support import models
 from tests.support.steady import Steady, describe
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.mark.slow
 def test_ten_deploys_and_ten_rollbacks_under_load_fail_no_request(start_platform, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_file_that_cannot_be_converted_serves_natively_and_says_why(platform, 
 @pytest.mark.parametrize("library", ["xgboost", "lightgbm", "catboost"])
 def test_a_pickled_wrapper_answers_as_itself(platform, forge, library):
     forged = forge.make(f"wrapper_{library}")
-    deployed = platform.deploy(forged.artifact, f"wrapper-{library}", sample=forged.sample)
+    deployed = platform.deploy(forged.artifact, f"wrapper-{library}", "--native", sample=forged.sample)
     assert deployed["runtime"] == "sklearn"
     served(platform, f"wrapper-{library}", forged)
 

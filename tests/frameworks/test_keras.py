@@ -14,7 +14,7 @@ from tests.support.zygotes import zygote_threads
 
 def test_a_keras_file_answers_as_keras_does(platform, forge):
     forged = forge.make("keras_digits")
-    deployed = platform.deploy(forged.artifact, "keras-digits")
+    deployed = platform.deploy(forged.artifact, "keras-digits", "--native")
     served(platform, "keras-digits", forged)
     found = platform.cli("describe", "keras-digits")
     assert deployed["version"] == 1
@@ -29,7 +29,7 @@ def test_a_whole_model_in_hdf5_answers_as_keras_does(platform, forge, tmp_path, 
     forged = forge.make("keras_digits")
     path = shutil.copy(forged.folder / "whole.h5", tmp_path / name)
     endpoint = f"keras-{name.replace('.', '-')}"
-    platform.deploy(path, endpoint)
+    platform.deploy(path, endpoint, "--native")
     served(platform, endpoint, forged)
 
 
@@ -46,7 +46,7 @@ def test_a_model_takes_text_and_numbers_and_gives_two_outputs(platform, forge):
 def test_files_of_keras_2_are_served_by_tf_keras(platform, forge, name):
     forged = forge.make("keras_old")
     endpoint = f"keras-old-{name.replace('.', '-')}"
-    deployed = platform.deploy(forged.folder / name, endpoint)
+    deployed = platform.deploy(forged.folder / name, endpoint, "--native")
     served(platform, endpoint, forged)
     assert "Keras 2.15.0 saved the model; tf-keras, which is Keras 2, serves it." in deployed["notes"]
 

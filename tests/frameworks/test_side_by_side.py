@@ -15,7 +15,7 @@ OLD = pytest.mark.skipif(sys.version_info >= (3, 13), reason="scikit-learn 1.3 h
 def test_two_versions_of_scikit_learn_and_numpy_1_beside_numpy_2_serve_together(platform, forge):
     made = {name: forge.make(f"sklearn_{name}") for name in ("old", "new")}
     for name, forged in made.items():
-        platform.deploy(forged.artifact, f"side-{name}", sample=forged.sample)
+        platform.deploy(forged.artifact, f"side-{name}", "--native", sample=forged.sample)
     pinned = {}
     for name, forged in made.items():
         served(platform, f"side-{name}", forged)

@@ -14,7 +14,7 @@ from tests.support.zygotes import zygote_threads
 
 def test_the_highest_numbered_version_answers_as_keras_does(platform, forge):
     forged = forge.make("tensorflow_versions")
-    platform.deploy(forged.artifact, "tf-versions")
+    platform.deploy(forged.artifact, "tf-versions", "--native")
     served(platform, "tf-versions", forged)
     found = platform.cli("describe", "tf-versions")
     assert found["signature"]["inputs"] == [{"name": "pixels", "datatype": "FP32", "shape": [-1, 64]}]
@@ -24,7 +24,7 @@ def test_the_highest_numbered_version_answers_as_keras_does(platform, forge):
 
 def test_clients_of_tensorflow_serving_get_the_same(platform, forge):
     forged = forge.make("tensorflow_versions")
-    platform.deploy(forged.artifact / "10", "tf-one")
+    platform.deploy(forged.artifact / "10", "tf-one", "--native")
     body = {"instances": forged.arrays("inputs")["pixels"].tolist()}
     answer = platform.call("POST", "/v1/models/tf-one:predict", json=body)
     assert answer.status_code == 200, answer.text
@@ -33,13 +33,13 @@ def test_clients_of_tensorflow_serving_get_the_same(platform, forge):
 
 def test_text_goes_in_and_out(platform, forge):
     forged = forge.make("tensorflow_text")
-    platform.deploy(forged.artifact, "tf-text")
+    platform.deploy(forged.artifact, "tf-text", "--native")
     served(platform, "tf-text", forged)
 
 
 def test_a_saved_model_of_keras_2_is_served_by_a_newer_tensorflow(platform, forge):
     forged = forge.make("keras_old")
-    platform.deploy(forged.folder / "saved", "tf-old")
+    platform.deploy(forged.folder / "saved", "tf-old", "--native")
     answer = binary_answers(platform, "tf-old", forged.arrays("inputs"))
     np.testing.assert_allclose(answer["digit"], forged.arrays("expected")["output"], rtol=1e-4, atol=1e-5)
 

@@ -28,7 +28,7 @@ def test_every_form_answers_as_it_did_in_its_own_process(
     platform: Platform, forge: Forge, name: str, rtol: float
 ) -> None:
     forged = forge.make(f"torch_{name}")
-    deployed = platform.deploy(forged.artifact, f"torch-{name}", sample=forged.sample)
+    deployed = platform.deploy(forged.artifact, f"torch-{name}", "--native", sample=forged.sample)
     served(platform, f"torch-{name}", forged, rtol=rtol, atol=1e-9 if rtol < 1e-6 else 1e-5)
     assert deployed["signature"]["batchable"], deployed["signature"]
 
@@ -37,7 +37,7 @@ def test_signatures_come_from_the_program_or_from_forward_and_the_sample(platfor
     found = {}
     for name in ("script", "program", "weights", "whole"):
         forged = forge.make(f"torch_{name}")
-        deployed = platform.deploy(forged.artifact, f"torch-{name}", sample=forged.sample)
+        deployed = platform.deploy(forged.artifact, f"torch-{name}", "--native", sample=forged.sample)
         signature = deployed["signature"]
         found[name] = signature["kind"], [(one["name"], one["datatype"], one["shape"]) for one in signature["inputs"]]
     assert found["script"] == ("tensors", [("images", "FP32", [-1, 1, 8, 8])])
@@ -171,18 +171,19 @@ def test_what_is_broken_or_hostile_is_refused_in_words_and_leaves_nothing(
 def test_the_file_decides_what_it_is_and_not_its_extension(platform: Platform, forge: Forge, tmp_path: Path) -> None:
     forged = forge.make("torch_program")
     shutil.copy(forged.artifact, tmp_path / "weights.bin")
-    platform.deploy(tmp_path / "weights.bin", "torch-renamed")
+    platform.deploy(tmp_path / "weights.bin", "torch-renamed", "--native")
     served(platform, "torch-renamed", forged)
 
 
 def test_a_build_for_the_cpu_is_not_taken_for_one_that_uses_the_gpu(
-    start_platform: Callable[..., Platform], forge: Forge, tmp_path: Path
+    start_platform: Callable[..., Platform], environments: Path, forge: Forge, tmp_path: Path
 ) -> None:
     driver = str(fake_nvml.write(tmp_path / "driver"))
     path = os.pathsep.join(filter(None, (driver, os.environ.get("PYTHONPATH"))))
     platform = start_platform(env={"PYTHONPATH": path})
+    platform.share_environments(environments)
     forged = forge.make("torch_script")
     with pytest.raises(CommandFailed, match="PyTorch could not use the GPU"):
         platform.deploy(forged.artifact, "torch-gpu", "--device", "cuda", sample=forged.sample)
-    platform.deploy(forged.artifact, "torch-gpu", "--device", "cpu", sample=forged.sample)
+    platform.deploy(forged.artifact, "torch-gpu", "--native", "--device", "cpu", sample=forged.sample)
     served(platform, "torch-gpu", forged)

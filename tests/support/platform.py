@@ -172,6 +172,17 @@ class Platform:
         replicas = (pids for path, pids in listeners.items() if Path(path).match("r-*.sock"))
         return sorted({pid for pids in replicas for pid in pids})
 
+    def share_environments(self, folder: Path) -> None:
+        """Build environments in a folder that other platforms share, from now on; nothing is built yet.
+
+        For platforms that delete no model and are not started again: then each removes what only others need.
+        """
+        own = self.home / "envs"
+        for part in own.iterdir():
+            (folder / part.name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        own.rename(own.with_name("envs.own"))
+        own.symlink_to(folder)
+
     # -- ending it
 
     def stop(self) -> int:
