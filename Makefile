@@ -13,13 +13,12 @@ demo: setup  ## real models answer real requests
 test: lint  ## everything that must hold; what comes after a failed part is run all the same
 	@failed=0; \
 	tools/run-tests -n 2 --durations=20 -m "not slow and not frameworks" || failed=1; \
-	tools/run-tests -n 2 --dist loadfile --durations=20 -m frameworks || failed=1; \
-	tools/run-tests -n 2 --dist loadfile --durations=20 -m slow || failed=1; \
+	tools/run-tests -n 2 --dist loadfile --no-loadscope-reorder --durations=20 -m frameworks || failed=1; \
+	tools/run-tests -n 2 --maxschedchunk 1 --durations=20 -m slow || failed=1; \
 	exit $$failed
 
 test-postgres: setup  ## what keeps state, with PostgreSQL in place of SQLite
-	@INFERRY_TEST_POSTGRES=required INFERRY_TEST_DATABASE=postgres tools/run-tests -n 2 --dist loadfile -m "both_databases and not slow"
-	@INFERRY_TEST_POSTGRES=required INFERRY_TEST_DATABASE=postgres tools/run-tests -n 2 --dist loadfile -m "both_databases and slow"
+	@INFERRY_TEST_POSTGRES=required INFERRY_TEST_DATABASE=postgres tools/run-tests -n 2 --dist loadfile --durations=20 -m both_databases
 
 bench: setup  ## the speed and memory figures of docs/benchmarks.md
 	@$(PYTHON) -m bench.first_look

@@ -15,10 +15,21 @@ from tests.support.platform import Platform
 from tests.support.postgres import Server, missing
 
 LIMITS = {"INFERRY_HEAD_TIMEOUT": "3", "INFERRY_BODY_TIMEOUT": "4", "INFERRY_INSPECT_TIMEOUT": "15"}
+LONGEST = (
+    "test_mlflow_registry.py", "test_torch.py", "test_keras.py", "test_huggingface.py", "test_packages.py",
+    "test_faults.py", "test_mlflow_server.py", "test_peers.py", "test_bad_models.py", "test_git_push.py",
+    "test_soak.py", "test_batch.py", "test_clients.py", "test_causal.py", "test_side_by_side.py",
+)  # fmt: skip
+"""Files that take minutes begin first, so that what is left at the end can be shared out."""
 
 
 settings.register_profile("machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {name: at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
 
 @pytest.fixture(scope="session")
