@@ -1,6 +1,8 @@
 # The seven verbs. The environment in .venv is made, and made again when pyproject.toml changes, by whichever comes first.
 .PHONY: setup demo test test-postgres bench bench-peers bench-overload bench-soak bench-conversion bench-networks bench-rollouts bench-live-rollouts bench-captures bench-cold bench-ray lint docs bench-simulate
 PYTHON := .venv/bin/python
+# One more than the two cores of CI: a test waits for the processes that it started about half of its time.
+WORKERS ?= 3
 
 setup: .venv/.ready
 
@@ -12,13 +14,13 @@ demo: setup  ## real models answer real requests
 
 test: lint  ## everything that must hold; what comes after a failed part is run all the same
 	@failed=0; \
-	tools/run-tests -n 2 --durations=20 -m "not slow and not frameworks" || failed=1; \
-	tools/run-tests -n 2 --dist loadfile --no-loadscope-reorder --durations=20 -m frameworks || failed=1; \
-	tools/run-tests -n 2 --maxschedchunk 1 --durations=20 -m slow || failed=1; \
+	tools/run-tests -n $(WORKERS) --durations=20 -m "not slow and not frameworks" || failed=1; \
+	tools/run-tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 -m frameworks || failed=1; \
+	tools/run-tests -n $(WORKERS) --maxschedchunk 1 --durations=20 -m slow || failed=1; \
 	exit $$failed
 
 test-postgres: setup  ## what keeps state, with PostgreSQL in place of SQLite
-	@INFERRY_TEST_POSTGRES=required INFERRY_TEST_DATABASE=postgres tools/run-tests -n 2 --dist loadfile --durations=20 -m both_databases
+	@INFERRY_TEST_POSTGRES=required INFERRY_TEST_DATABASE=postgres tools/run-tests -n $(WORKERS) --dist loadfile --durations=20 -m both_databases
 
 bench: setup  ## the speed and memory figures of docs/benchmarks.md
 	@$(PYTHON) -m bench.first_look
