@@ -54,7 +54,7 @@ def run(tmp_path: Path) -> Run:
 
 def flaky(folder: Path) -> list[str]:
     kept = folder / "flaky"
-    return kept.read_text().splitlines() if kept.exists() else []
+    return sorted(kept.read_text().splitlines()) if kept.exists() else []
 
 
 def test_what_passes_the_second_time_is_named_and_nothing_else_runs_again(run: Run, tmp_path: Path) -> None:
