@@ -39,6 +39,8 @@ PANIC = 2.0
 BUSY = 0.7
 DRAIN_S = 2.0
 """In what time those who wait should be answered, once there is a replica."""
+CATCH_UP_S = 0.5
+"""In what time those should be answered who wait at replicas."""
 MOST_PATIENCE = 8
 SOON = 2.0
 """Going up again within so many delays is a regret."""
@@ -217,11 +219,35 @@ def needs(figures: Figures, scaling: Scaling) -> tuple[Need, Need, Need]:
     backlog = max(0.0, figures.waiting - figures.surge_rate * SURGE_S)
     if not figures.ready:
         backlog += figures.surge_rate * figures.cold_start_s
+    usual = need(figures.usual, figures.usual_rate, STABLE_S, figures, scaling)
+    if calm(figures, scaling):
+        return usual, Need(0, ""), Need(0, "")
     return (
-        need(figures.usual, figures.usual_rate, STABLE_S, figures, scaling),
-        need(figures.recent, figures.recent_rate, RECENT_S, figures, scaling),
+        usual,
+        need(drained(figures, scaling), figures.recent_rate, RECENT_S, figures, scaling),
         need(0.0, figures.surge_rate + backlog / DRAIN_S, SURGE_S, figures, scaling),
     )
+
+
+def drained(figures: Figures, scaling: Scaling) -> float:
+    """Requests at replicas over the short window, without those that only wait for replicas that are starting: no more
+    than the replicas would have that answer what comes and, within CATCH_UP_S, all who are there."""
+    if not figures.service_s:
+        return figures.recent
+    present = figures.waiting + figures.in_flight
+    enough = (max(figures.recent_rate, figures.surge_rate) + present / CATCH_UP_S) * figures.service_s / BUSY
+    return min(figures.recent, ceil(enough) * scaling.target_concurrency)
+
+
+def calm(figures: Figures, scaling: Scaling) -> bool:
+    """Whether a rush may be waited out: who comes now waits for less than half of the target latency, few were late,
+    and a replica would be there within the target once that changes."""
+    target_s = scaling.target_latency_s
+    if not (figures.ready and 0 < figures.cold_start_s <= target_s / 2):
+        return False
+    waits_s = (figures.waiting + figures.in_flight) * figures.service_s / figures.ready
+    few = figures.late <= latency.LATE * max(latency.COUNTED, figures.answered)
+    return few and waits_s <= target_s / 2
 
 
 def need(mean: float, rate: float, window: float, figures: Figures, scaling: Scaling) -> Need:
@@ -251,12 +277,13 @@ def within(rate: float, window: float, figures: Figures, scaling: Scaling) -> Ne
 def measured(snapshot: Snapshot, state: State, now: float) -> Figures:
     """What the windows hold."""
     usual, recent, surge = (since(state.marks, now - window) for window in (STABLE_S, RECENT_S, SURGE_S))
+    woke_s = min(SURGE_S, max(LOOK_S, now - state.unready)) if snapshot.ready else SURGE_S
     return Figures(
         usual=max(0.0, snapshot.busy_s - usual.busy_s) / STABLE_S,
         recent=max(0.0, snapshot.busy_s - recent.busy_s) / RECENT_S,
         usual_rate=(snapshot.arrived - usual.arrived) / STABLE_S,
         recent_rate=(snapshot.arrived - recent.arrived) / RECENT_S,
-        surge_rate=(snapshot.arrived - surge.arrived) / SURGE_S,
+        surge_rate=(snapshot.arrived - surge.arrived) / woke_s,
         service_s=state.service_s,
         cold_start_s=snapshot.cold_start_s,
         waiting=snapshot.waiting,

@@ -170,6 +170,25 @@ def test_a_flash_crowd_gets_what_it_needs_at_once(service_s):
     assert crowd.state.replicas == 0
 
 
+def test_a_jump_starts_about_as_many_as_it_needs_although_a_queue_has_grown():
+    """Ten times the load in no time; 4 replicas would be busy for 70 %, and a queue stands before them."""
+    scaling = Scaling(min_replicas=1, max_replicas=32)
+    crowd = Crowd(scaling, lambda t: 5.6 if t < 120 else 56.0, service_s=0.05, cold_s=0.5, replicas=1)
+    crowd.run(180)
+    assert 4 <= max(crowd.wanted) <= 10
+    assert crowd.most_waited_s < 3
+
+
+def test_a_rush_is_waited_out_when_the_latency_allows_it_and_a_start_is_quick():
+    rush = Snapshot(busy_s=2.0, arrived=90, in_flight=4, ready=1, service_s=0.02, cold_start_s=0.05)
+    for target_s, cold_s, count in ((0.5, 0.05, 1), (0.5, 2.0, 2), (0.1, 0.04, 2)):
+        scaling = Scaling(min_replicas=1, max_replicas=8, target_latency_s=target_s)
+        state = begin(scaling, 1, 0.0)
+        state = decide(Snapshot(ready=1, service_s=0.02, cold_start_s=cold_s), scaling, state, 100.0).state
+        found = decide(scale.replace(rush, cold_start_s=cold_s), scaling, state, 102.0)
+        assert found.replicas == count, (target_s, cold_s, found)
+
+
 def test_load_that_grows_slowly_is_followed():
     crowd = Crowd(Scaling(min_replicas=1, max_replicas=16), lambda t: t / 600 * 10 / 0.05, cold_s=0.5, replicas=1)
     crowd.run(600)
