@@ -6,7 +6,9 @@ table of rules, or a document.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +72,7 @@ def time_option(name: str, help: str, default: str | None = None) -> Callable[[C
 @click.option("--min", "least", type=click.IntRange(0, 256), help="Replicas at least.")
 @click.option("--max", "most", type=click.IntRange(1, 256), help="Replicas at most.")
 @click.option("--target-concurrency", type=click.FloatRange(0, 1000, min_open=True), help="Requests at one replica.")
+@time_option("--target-latency", "In place of it: 95 % of the answers within it.")
 @time_option("--idle-timeout", "No replica runs after so long without a request; auto: chosen from cost.")
 @time_option("--deadline", "Answers within it are good.", "500ms")
 @click.option("--price", type=click.FloatRange(0), default=0.05, show_default=True, help="Of an hour of a replica.")
@@ -80,8 +83,8 @@ def time_option(name: str, help: str, default: str | None = None) -> Callable[[C
 def command(
     app: App, name: str | None, trace: str, rate: float, duration: float, cv: float, endpoints: int,
     service: float | None, cold_start: float | None, least: int | None, most: int | None,
-    target_concurrency: float | None, idle_timeout: float | None, deadline: float, price: float,
-    rules: tuple[str, ...], seed: int, as_json: bool,
+    target_concurrency: float | None, target_latency: float | None, idle_timeout: float | None, deadline: float,
+    price: float, rules: tuple[str, ...], seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Try scaling on a load that has not come yet.
 
@@ -94,6 +97,7 @@ def command(
       inferry simulate --trace flash --rate 50 --service 20ms --cold-start 60ms
       inferry simulate fraud --trace bursts --max 8
       inferry simulate --trace monday.csv --idle-timeout 2m --json
+      inferry simulate --endpoints 10000 --rate 1e6 --service 1ms --max 256 --duration 10m
     """  # noqa: D301
     from msgspec.structs import replace
 
@@ -111,7 +115,11 @@ def command(
         raise click.UsageError("--duration is from 1s to 31d.")
     scaling, measured_s, start_s = measured(app, name) if name else (Scaling(min_replicas=0, max_replicas=64), 0, 0)
     wanted = {"min_replicas": least, "max_replicas": most, "target_concurrency": target_concurrency,
-              "idle_timeout_s": idle_timeout}  # fmt: skip
+              "target_latency_s": target_latency, "idle_timeout_s": idle_timeout}  # fmt: skip
+    if target_concurrency is not None and target_latency is not None:
+        raise click.UsageError("--target-concurrency and --target-latency exclude each other.")
+    if target_concurrency is not None:
+        wanted["target_latency_s"] = 0.0
     scaling = replace(scaling, **{field: value for field, value in wanted.items() if value is not None})
     if scaling.min_replicas > scaling.max_replicas:
         raise click.UsageError(f"--min {scaling.min_replicas} is more than --max {scaling.max_replicas}.")
@@ -124,11 +132,46 @@ def command(
         trace=trace, rules=rules or RULES, rate=rate, seconds=duration, cv=cv, seed=seed, endpoints=endpoints,
         price=price, world=world, scaling=scaling,
     )  # fmt: skip
-    results = answer(question)
+    with progress(endpoints) as tell:
+        results = answer(question, tell)
     if as_json:
         emit({"question": question, "results": results})
     else:
         show(question, results)
+
+
+@contextmanager
+def progress(endpoints: int) -> Iterator[Callable[[int], None]]:
+    """How far it is: a bar where somebody looks, else a line now and then."""
+    if endpoints == 1:
+        yield lambda _done: None
+        return
+    if not sys.stderr.isatty():
+        lines = Lines(endpoints)
+        yield lines
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    shown = TextColumn("{task.completed:,.0f} of {task.total:,.0f} endpoints")
+    with Progress(BarColumn(), shown, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=endpoints)
+        yield lambda done: bar.update(task, completed=done)
+
+
+class Lines:
+    """A line for each tenth."""
+
+    def __init__(self, endpoints: int) -> None:
+        self.endpoints = endpoints
+        self.told = 0
+
+    def __call__(self, done: int) -> None:
+        """So many endpoints are done."""
+        tenth = 10 * done // self.endpoints
+        if tenth > self.told:
+            self.told = tenth
+            say(f"{done} of {self.endpoints} endpoints are done.")
 
 
 def measured(app: App, name: str) -> tuple[Scaling, float, float]:

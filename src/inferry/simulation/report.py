@@ -6,7 +6,7 @@ Data flow: a Question -> the trace of each endpoint, from one seed -> a world fo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from inferry.simulation.traces import Counts, generate, read
 from inferry.simulation.world import Outcome, World, run
 from inferry.types.scaling import Scaling
 
+PARTS = 256
+"""Into so many parts many endpoints are divided, each with popular ones and others."""
 ZIPF = 1.1
 """How unequal endpoints are: the n-th gets 1/n**ZIPF of what the first gets."""
 
@@ -55,19 +57,26 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     cost: float
 
 
-def answer(question: Question) -> list[Result]:
-    """Each rule's Result, in their order."""
-    parts = [list(range(first, question.endpoints, 64)) for first in range(min(64, question.endpoints))]
-    if question.endpoints == 1:
-        found: Iterable[dict[str, Outcome]] = [endpoints(question, parts[0])]
-    else:
-        with ProcessPoolExecutor(os.cpu_count()) as pool:
-            found = list(pool.map(endpoints, [question] * len(parts), parts))
-    sums = {name: Outcome() for name in question.rules}
-    for outcomes in found:
+def answer(question: Question, tell: Callable[[int], None] = lambda _done: None) -> list[Result]:
+    """Each rule's Result, in their order. `tell` hears how many endpoints are done."""
+    count = min(PARTS, question.endpoints)
+    parts = [list(range(first, question.endpoints, count)) for first in range(count)]
+    sums, done = {name: Outcome() for name in question.rules}, 0
+    for part, outcomes in zip(parts, played(question, parts), strict=True):
         for name, outcome in outcomes.items():
             sums[name].add(outcome)
+        done += len(part)
+        tell(done)
     return [result(name, sums[name], question) for name in question.rules]
+
+
+def played(question: Question, parts: list[list[int]]) -> Iterator[dict[str, Outcome]]:
+    """What came of each part, in turn; several are at work."""
+    if len(parts) == 1:
+        yield endpoints(question, parts[0])
+        return
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(endpoints, [question] * len(parts), parts)
 
 
 def endpoints(question: Question, numbers: list[int]) -> dict[str, Outcome]:

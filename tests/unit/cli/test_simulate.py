@@ -28,7 +28,21 @@ def test_the_same_seed_gives_the_same_figures(capsys) -> None:
 
 def test_many_endpoints_are_summed(capsys) -> None:
     assert run(["simulate", *QUICK, "--endpoints", "40", "--rule", "inferry", "--trace", "steady", "--json"]) == 0
-    assert 2000 < json.loads(capsys.readouterr().out)["results"][0]["requests"] < 2800
+    told = capsys.readouterr()
+    assert 2000 < json.loads(told.out)["results"][0]["requests"] < 2800
+    assert told.err.splitlines()[-1] == "40 of 40 endpoints are done."
+    assert len(told.err.splitlines()) == 10
+
+
+def test_a_latency_and_a_chosen_idle_timeout_may_be_tried(capsys) -> None:
+    words = ("--rule", "inferry", "--trace", "ramps", "--rate", "40", "--duration", "10m", "--json")
+    hours = []
+    for options in ((), ("--target-latency", "500ms", "--idle-timeout", "auto")):
+        assert run(["simulate", *words, *options]) == 0
+        found = json.loads(capsys.readouterr().out)
+        hours.append(found["results"][0]["replica_hours"])
+        assert found["results"][0]["good"] > 0.97
+    assert hours[1] < hours[0]
 
 
 def test_a_trace_of_ones_own(capsys, tmp_path) -> None:
@@ -53,7 +67,7 @@ def test_a_file_that_is_no_trace_says_where(capsys, tmp_path, text, said) -> Non
 @pytest.mark.parametrize(
     "words",
     [("--trace", "tide"), ("--trace", "none.csv"), ("--duration", "5"), ("--duration", "99d"), ("--service", "fast"),
-     ("--min", "9", "--max", "2"), ("--rate", "0"), ("--rule", "luck")],
+     ("--min", "9", "--max", "2"), ("--rate", "0"), ("--rule", "luck"), ("--target-latency", "1s", "--target-concurrency", "3")],
 )  # fmt: skip
 def test_wrong_words_are_told(capsys, words) -> None:
     assert run(["simulate", *words]) == 2
