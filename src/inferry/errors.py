@@ -222,6 +222,12 @@ class Unavailable(InferryError):
     advice = "Try again in a moment."
 
 
+class Superseded(Unavailable):
+    """This control process leads no longer, or cannot be sure of it; what it was asked was not done."""
+
+    advice = "Try again in a moment: the control process that leads now answers."
+
+
 class ReplicaLost(Unavailable):
     """The replica died while it computed this request."""
 

@@ -276,6 +276,15 @@ class FakePlatform:
                 }
             case ["DELETE", "keys", "ci"]:
                 return 204, None
+            case ["GET", "status"]:
+                leader = {
+                    "name": "inferry control 7 on host", "epoch": 3, "since": 1700000000.0,
+                    "standbys": ["inferry standby 8 on host"],
+                }  # fmt: skip
+                return 200, {
+                    "version": "1.0", "http": self.http, "database": "postgresql://inferry@db/inferry", "problem": "",
+                    "leader": leader, "endpoints": 1, "revisions": 2, "ready": 2,
+                }  # fmt: skip
             case ["GET", "doctor"]:
                 broken = {
                     "name": "sandbox",

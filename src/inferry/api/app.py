@@ -31,6 +31,7 @@ from inferry.control.database import DatabaseWatch
 from inferry.control.doctor import Doctor
 from inferry.control.runtimes import runtimes
 from inferry.control.service import Service
+from inferry.control.status import Status
 from inferry.errors import InferryError, InternalError, InvalidInput, MethodNotAllowed, NotFound
 from inferry.policy import schedule
 from inferry.types.registry import Key
@@ -72,8 +73,9 @@ class Api:
 
     def __init__(
         self, service: Service, doctor: Doctor, watch: DatabaseWatch, max_upload: int, ladders: Ladders, hooks: Hooks,
-        repositories: Repositories,
+        repositories: Repositories, status: Status,
     ) -> None:  # fmt: skip
+        self._status = status
         self.service = service
         self.doctor = doctor
         self.watch = watch
@@ -94,6 +96,10 @@ class Api:
         return {
             "version": site.version, "http": site.http, "role": key.role, "degraded": bool(self.watch.problem),
         }  # fmt: skip
+
+    async def status(self, request: Request, key: Key) -> Any:
+        """How it is, and who leads."""
+        return await asyncio.to_thread(self._status.told)
 
     async def endpoints(self, request: Request, key: Key) -> Any:
         """All endpoints."""
@@ -174,6 +180,7 @@ def build(api: Api, guard: Guard) -> Starlette:
     routes = [
         Route("/healthz", healthz),
         guard.route("GET", "/v1/info", "metadata", api.info),
+        guard.route("GET", "/v1/status", "read", api.status),
         guard.route("GET", "/v1/runtimes", "read", api.runtimes),
         guard.route("GET", "/v1/endpoints", "read", api.endpoints),
         guard.route("GET", endpoint, "read", api.endpoint),

@@ -16,6 +16,7 @@ from typing import NamedTuple, Self, cast
 import msgspec
 
 from inferry.errors import DeadlineExceeded, Unavailable
+from inferry.interfaces.lead import Alone, Permit
 from inferry.types import frames
 from inferry.types.address import TcpAddress, read_address
 from inferry.types.identity import Identity
@@ -39,9 +40,10 @@ class Secure(NamedTuple):
 class Channel(asyncio.Protocol):
     """A replica as control sees it (interfaces.backend.Replica)."""
 
-    def __init__(self, socket_path: str) -> None:
+    def __init__(self, socket_path: str, permit: Permit | None = None) -> None:
         self.socket = socket_path
         self._far = read_address(socket_path)
+        self._permit = permit or Alone()
         self.spec: ReplicaSpec
         self.status: ReplicaStatus
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -51,10 +53,11 @@ class Channel(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[frames.Reply]] = {}
 
     @classmethod
-    async def open(cls, socket_path: str, secure: Secure | None = None) -> Self:
-        """Connect and learn who is there. Raises OSError when nobody listens. `secure`: for a TCP address."""
+    async def open(cls, socket_path: str, secure: Secure | None = None, permit: Permit | None = None) -> Self:
+        """Connect and learn who is there; it hears of the permit's epoch. Raises OSError when nobody listens. `secure`:
+        for a TCP address."""
         loop = asyncio.get_running_loop()
-        channel = cls(socket_path)
+        channel = cls(socket_path, permit)
         if channel._far is None or secure is None:
             await loop.create_unix_connection(lambda: channel, socket_path)
         else:
@@ -62,7 +65,7 @@ class Channel(asyncio.Protocol):
                 lambda: channel, sock=await secure.dial(channel._far), ssl=secure.context,
                 server_hostname=secure.name, ssl_handshake_timeout=SHAKE_S,
             )  # fmt: skip
-        reply = await channel._call(frames.STATUS, timeout=10.0)
+        reply = await channel._call(frames.STATUS, timeout=10.0, deadline=channel._permit.epoch)
         channel.status = msgspec.json.decode(reply.body, type=ReplicaStatus)
         channel.spec = channel.status.spec
         return channel
@@ -109,7 +112,7 @@ class Channel(asyncio.Protocol):
     async def alive(self, timeout: float) -> bool:
         """Whether it answers in time."""
         try:
-            await self._call(frames.STATUS, timeout=timeout)
+            await self._call(frames.STATUS, timeout=timeout, deadline=self._permit.epoch)
         except (DeadlineExceeded, Unavailable):
             return False
         return True
@@ -121,12 +124,14 @@ class Channel(asyncio.Protocol):
             self._transport.write(frames.pack_request(next(self._ids), frames.RENEW, body=body))
 
     async def stop(self) -> None:
-        """Ask it to finish and exit."""
+        """Ask it to finish and exit. Raises Superseded when this process leads no longer."""
+        self._permit.check()
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(frames.pack_request(next(self._ids), frames.STOP))
+            self._transport.write(frames.pack_request(next(self._ids), frames.STOP, deadline=self._permit.epoch))
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once. Raises Superseded when this process leads no longer."""
+        self._permit.check()
         try:
             os.kill(self.status.pid, signal.SIGKILL)
         except ProcessLookupError:

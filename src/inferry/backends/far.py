@@ -67,7 +67,8 @@ class FarReplica(Channel):
         return self._memory
 
     def kill(self) -> None:
-        """End it at once."""
+        """End it at once. Raises Superseded when this process leads no longer."""
+        self._permit.check()
 
         async def end() -> None:
             host = await self.host()

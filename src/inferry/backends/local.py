@@ -21,6 +21,8 @@ import msgspec
 from inferry.backends.channel import Channel
 from inferry.backends.zygotes import Child, Zygotes
 from inferry.errors import DeadlineExceeded, InferryError, InvalidModel
+from inferry.interfaces.blobs import BlobStore
+from inferry.interfaces.lead import Permit
 from inferry.types.conversion import CheckTask, Converted, ConvertTask
 from inferry.types.replicas import InspectTask, ReplicaSpec
 from inferry.types.signature import Inspection
@@ -50,13 +52,15 @@ class LocalBackend:
         run: Path,
         logs: Path,
         zygotes: Zygotes,
-        bundle_path: Callable[[str], Path],
+        bundles: BlobStore,
         readers: Readers,
+        permit: Permit,
     ) -> None:
+        self._permit = permit
         self._run = run
         self._logs = logs
         self._zygotes = zygotes
-        self._bundle_path = bundle_path
+        self._bundles = bundles
         self._readers = readers
         self._channels: set[Channel] = set()
 
@@ -66,18 +70,19 @@ class LocalBackend:
 
     async def start(self, spec: ReplicaSpec) -> Channel:
         """Fork a replica and wait until it listens."""
+        bundle = self._bundles.find(spec.bundle) or await asyncio.to_thread(self._bundles.path, spec.bundle)
         zygote = await self._zygotes.get(spec.environment, spec.runtime)
         scratch = self._run / f"s-{spec.id}"
         scratch.mkdir(mode=0o700)
         report = self._run / f"r-{spec.id}.error"
         task = ReplicaTask(
             spec=spec,
-            bundle=str(self._bundle_path(spec.bundle)),
+            bundle=str(bundle),
             socket=str(self._run / f"r-{spec.id}.sock"),
             scratch=str(scratch),
             report=str(report),
         )
-        child = await zygote.fork(self._logs / f"{spec.label}.log", task)
+        child = await zygote.fork(self._logs / f"{spec.label}.log", task, spec.id)
         try:
             channel = await self._await_listening(task.socket, child, report, ENGINE_LOAD_S.get(spec.runtime, LOAD_S))
         except BaseException:
@@ -91,13 +96,22 @@ class LocalBackend:
         return self._keep(channel)
 
     async def adopt(self) -> list[Channel]:
-        """Connect to every replica that answers; remove what is left of those that do not."""
+        """Connect to every replica that answers; remove what is left of those that do not. What an earlier control
+        process had begun to start or inspect is ended: nobody waits for it."""
+        self._permit.check()
+        living = await self._zygotes.living()
         found = []
         for path in sorted(self._run.glob("r-*.sock")):
+            id = path.stem.removeprefix("r-")
             try:
-                found.append(self._keep(await Channel.open(str(path))))
+                found.append(self._keep(await Channel.open(str(path), permit=self._permit)))
+                living.pop(id, None)
             except (OSError, InferryError):
-                self._sweep(path.stem.removeprefix("r-"))
+                self._sweep(id)
+        for id, pid in living.items():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            self._sweep(id)
         return found
 
     async def inspect(self, task: InspectTask, environment: str) -> Inspection:
@@ -141,7 +155,7 @@ class LocalBackend:
         begun = loop.time()
         while (now := loop.time()) < begun + limit:
             with contextlib.suppress(OSError):
-                return await Channel.open(path)
+                return await Channel.open(path, permit=self._permit)
             if child.exited.done():
                 raise self._failure(report, child.exited.result())
             await asyncio.sleep(QUICK_S if now < begun + SOON_S else POLL_S)

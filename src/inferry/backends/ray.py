@@ -25,6 +25,7 @@ from inferry.backends.far import FarReplica
 from inferry.backends.local import ENGINE_LOAD_S, LOAD_S, LocalBackend
 from inferry.backends.ray_cluster import Cluster
 from inferry.errors import DeadlineExceeded, InferryError, InvalidModel, Unavailable
+from inferry.interfaces.lead import Permit
 from inferry.policy.placement import Place, place_of
 from inferry.types.conversion import CheckTask, Converted, ConvertTask
 from inferry.types.hosts import HostConfig, Hosted, HostTask, Placed, Told
@@ -76,8 +77,10 @@ class RayBackend:
         bundle_path: Callable[[str], Path],
         placed: Path,
         logs: Path,
+        permit: Permit,
         place_s: float,
     ) -> None:
+        self._permit = permit
         self._local = local
         self._cluster = cluster
         self._host = host
@@ -98,6 +101,7 @@ class RayBackend:
 
     async def start(self, spec: ReplicaSpec) -> FarReplica:
         """Have Ray place a host, and have that start the replica."""
+        self._permit.check()
         place = place_of(spec.config, spec.device)._replace(beside=self._beside(spec), shunned=self._avoided())
         self._starting[spec.id] = ""
         name, host = f"replica-{spec.id}", None
@@ -107,12 +111,13 @@ class RayBackend:
                 host = await self._cluster.make(self._host, self._config, name, place, group)
                 hosted = await self._settled(host, place)
                 self._starting[spec.id] = hosted.node
-                bundle = self._bundle_path(spec.bundle)
+                bundle = await asyncio.to_thread(self._bundle_path, spec.bundle)
                 await self._send(host, spec.bundle, bundle)
                 limit = ENGINE_LOAD_S.get(spec.runtime, LOAD_S)
                 task = HostTask(
                     spec=spec, identity=self._trust.issue(spec.id), lock=lock_of(spec, bundle), limit_s=limit
                 )
+                self._permit.check()
                 told = await said(host.start.remote(msgspec.json.encode(task)), BUILD_S + limit, Told)
             raise_told(told)
             replica = await self._open(spec.id, told.address)
@@ -187,7 +192,8 @@ class RayBackend:
         raise_told(await said(host.received.remote(digest), BUILD_S, Told))
 
     async def _open(self, id: str, address: str) -> FarReplica:
-        return await FarReplica.open(address, Secure(self._dial, self._trust.context(), self._trust.name(id)))
+        secure = Secure(self._dial, self._trust.context(), self._trust.name(id))
+        return await FarReplica.open(address, secure, self._permit)
 
     def _keep(self, replica: FarReplica, record: Placed, host: Any) -> FarReplica:
         self._replicas[record.id] = replica
@@ -214,6 +220,7 @@ class RayBackend:
                 for name in await self._cluster.names():
                     id = name.removeprefix("replica-")
                     if id not in self._replicas and id not in self._starting:
+                        self._permit.check()
                         await self._cluster.end(await self._cluster.find(name), name, gang=True)
         except InferryError as error:
             log.warning("the Ray cluster cannot be reached: %s", error.sentence())

@@ -22,7 +22,7 @@ COMMANDS = (
     "up", "serve", "deploy", "predict", "jobs", "batch", "traffic", "rollout", "rollback", "replay", "feedback",
     "quality", "experiment", "scale", "warm", "simulate", "push", "apply", "pipeline", "gitops", "mlflow", "webhooks",
     "models", "versions", "diff", "alias", "endpoints", "describe", "test", "logs", "delete", "keys", "runtimes",
-    "doctor",
+    "status", "doctor",
 )  # fmt: skip
 
 

@@ -39,6 +39,19 @@ from inferry.cli.shared import App, json_option, pass_app
     metavar="HOST:PORT",
     help="The cluster's head; this machine must be one of its nodes.  [RAY_ADDRESS; default: auto]",
 )
+@click.option(
+    "--standbys",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 4),
+    help="Further control processes, which take over when the leading one hangs or dies; needs PostgreSQL.",
+)
+@click.option(
+    "--blobs",
+    default="",
+    metavar="URL",
+    help="Keep bundles in object storage, s3://BUCKET/PREFIX, in place of the home.  [INFERRY_BLOBS]",
+)
 @json_option
 @click.pass_context
 @pass_app
@@ -54,6 +67,8 @@ def command(
     database_url: str,
     backend: str | None,
     ray_address: str,
+    standbys: int,
+    blobs: str,
     as_json: bool,
 ) -> None:
     """Start the platform on this machine.
@@ -66,10 +81,12 @@ def command(
       inferry up
       inferry up --port 0 --grpc-port 0 --control-port 0 --ready-file ready.json
       inferry up --backend ray --ray-address 10.0.0.1:6379
-      INFERRY_DATABASE_URL=postgresql://inferry:secret@db.example.com/inferry inferry up
+      INFERRY_DATABASE_URL=postgresql://inferry:secret@db.example.com/inferry inferry up --standbys 1
+      AWS_ENDPOINT_URL=https://minio.example.com inferry up --blobs s3://models/inferry
     """  # noqa: D301
     from inferry.compose.up import run
 
     folder = App(app.url, app.key, home or app.home).settings().home
     ports = port, grpc_port, control_port
-    ctx.exit(run(folder, host, *ports, database_url, ready_file, as_json, backend or "", ray_address))
+    kept = database_url, standbys, blobs
+    ctx.exit(run(folder, host, *ports, *kept, ready_file, as_json, backend or "", ray_address))

@@ -30,6 +30,30 @@ class Info(msgspec.Struct, frozen=True, kw_only=True):
     degraded: bool = False
 
 
+class Leader(msgspec.Struct, frozen=True, kw_only=True):
+    """The control process that leads: in which epoch, since when (seconds since 1970), and who waits to take over
+    (None: the database does not say)."""
+
+    name: str
+    epoch: int
+    since: float
+    standbys: tuple[str, ...] | None = None
+
+
+class PlatformStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How a platform is. `problem`: what is wrong with its database, empty when nothing is; `leader`: None over SQLite,
+    where there is one control process; `ready` of the `revisions` that should run have all their replicas."""
+
+    version: str
+    http: str
+    database: str
+    problem: str = ""
+    leader: Leader | None = None
+    endpoints: int = 0
+    revisions: int = 0
+    ready: int = 0
+
+
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A model: how many versions it has and the newest one's number."""
 

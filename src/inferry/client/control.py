@@ -17,6 +17,7 @@ from inferry.client.answers import (
     EndpointScaling,
     KeyInfo,
     NewKey,
+    PlatformStatus,
     RevisionScaling,
     Runtimes,
     Switched,
@@ -174,6 +175,11 @@ def revoke_key(session: Session, id_or_name: str) -> Flow[None]:
 def runtimes(session: Session) -> Flow[Runtimes]:
     """What the platform can serve, what is missing for the rest, and what it computes on."""
     return (yield from get(session, "/v1/runtimes", Runtimes))
+
+
+def status(session: Session) -> Flow[PlatformStatus]:
+    """How the platform is, and which control process leads."""
+    return (yield from get(session, "/v1/status", PlatformStatus))
 
 
 def doctor(session: Session) -> Flow[Diagnosis]:

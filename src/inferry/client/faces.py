@@ -26,6 +26,7 @@ from inferry.client.session import Session
 from inferry.client.settings import Settings, resolve
 from inferry.client.transport import AsyncTransport, SyncTransport
 from inferry.client.wire import Flow
+from inferry.objects import is_object_url
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -88,6 +89,7 @@ class Client(_SyncFace[Session]):
     """A platform, spoken to by blocking calls. Made by `inferry.connect`; may be shared between threads."""
 
     info = _sync(session.info)
+    status = _sync(control.status)
     deploy = _sync(deploys.deploy)
     push = _sync(deploys.push)
     models = _sync(registry.models)
@@ -165,6 +167,7 @@ class Client(_SyncFace[Session]):
     retry_job = _sync(work.retry_job)
 
     def __init__(self, settings: Settings, *, timeout: float = 30.0, retries: int = 2) -> None:
+        self._home = settings.home
         super().__init__(Session(settings, timeout=timeout, retries=retries), SyncTransport(tls=_speaks_tls(settings)))
 
     def endpoint(self, name: str) -> Endpoint:
@@ -184,10 +187,17 @@ class Client(_SyncFace[Session]):
         """Score a CSV, JSON lines or Parquet file into another, or all of a folder; killed, the same call goes on.
 
         A row that cannot be scored has its error in the column `error`; with `fail_fast` it ends the call. `overwrite`:
-        begin anew. `tell` hears rows done, rows failed and about how many there are. Needs numpy.
+        begin anew. `tell` hears rows done, rows failed and about how many there are. Both places may be `s3://` URLs.
         """
         from inferry.client.batch.run import score_files
 
+        if any(is_object_url(str(place)) for place in (source, target)):
+            from inferry.client.batch.places import score_places
+
+            return score_places(
+                self._subject, self._transport, endpoint, str(source), str(target), self._home / "batch",
+                overwrite=overwrite, fail_fast=fail_fast, tell=tell,
+            )  # fmt: skip
         return score_files(
             self._subject, self._transport, endpoint, Path(source), Path(target), overwrite=overwrite,
             fail_fast=fail_fast, tell=tell,
@@ -211,6 +221,7 @@ class AsyncClient(_AsyncFace[Session]):
     """A platform, spoken to from an event loop. Made by `inferry.connect_async`."""
 
     info = _async(session.info)
+    status = _async(control.status)
     deploy = _async(deploys.deploy)
     push = _async(deploys.push)
     models = _async(registry.models)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import shutil
 import stat
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from inferry.bundles.pack import verify
+from inferry.compose.blobs import keeps
 from inferry.compose.settings import Layout
 from inferry.control.doctor import Check, Finding
 from inferry.control.fleet import Fleet
@@ -28,11 +32,17 @@ def make_checks(
     fleet: Fleet,
     reconciler: Reconciler,
     publisher: Publisher,
+    leader: Callable[[], dict[str, Any]] | None,
+    standbys: int,
 ) -> dict[str, Check]:
     """Name -> check."""
+    far = keeps(blobs)
+    leading = {} if leader is None else {"leader": lambda: leads(leader(), standbys)}
     return {
         "database": lambda: database(store),
+        **leading,
         "bundles": lambda: bundles(store, blobs),
+        **({"object storage": lambda: [Finding("ok", far.probe())]} if far is not None else {}),
         "staging": lambda: staging(layout),
         "files": lambda: files(layout),
         "disk": lambda: disk(layout.home),
@@ -52,22 +62,36 @@ def database(store: SqlStore) -> list[Finding]:
     ]
 
 
+def leads(told: dict[str, Any], wanted: int) -> list[Finding]:
+    """Who leads, and whether those that should wait to take over do."""
+    since = datetime.fromtimestamp(told["since"], UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    found = Finding("ok", f"{told['name']}, in epoch {told['epoch']} since {since}")
+    if told["standbys"] is None:
+        return [found, Finding("warn", "The database does not say who waits to lead.")]
+    if len(told["standbys"]) < wanted:
+        detail = f"{len(told['standbys'])} of {wanted} standbys wait."
+        return [found, Finding("warn", detail, "One may be starting; else see logs/control*.log.")]
+    return [found, *([Finding("ok", f"{len(told['standbys'])} more wait to lead")] if wanted else [])]
+
+
 def bundles(store: MetadataStore, blobs: BlobStore) -> list[Finding]:
     """Every pinned bundle is there and whole; nothing else is kept."""
     pinned, kept = store.bundles(), blobs.digests()
     findings = [
         Finding("fail", f"The bundle {digest[:12]} is missing.", "Deploy it again.") for digest in pinned - kept
     ]
-    for digest in pinned & kept:
+    here = [(digest, path) for digest in pinned & kept if (path := blobs.find(digest)) is not None]
+    for digest, path in here:
         try:
-            verify(blobs.path(digest), digest)
+            verify(path, digest)
         except InferryError as error:
             findings.append(Finding("fail", error.message, "Deploy it again."))
     findings += [
         Finding("warn", f"The bundle {digest[:12]} belongs to no version.", "It goes with the next start.")
         for digest in kept - pinned
     ]
-    return findings or [Finding("ok", f"{len(pinned)} verified")]
+    elsewhere = f", {len(pinned) - len(here)} more in object storage" if len(pinned) > len(here) else ""
+    return findings or [Finding("ok", f"{len(here)} verified{elsewhere}")]
 
 
 def staging(layout: Layout) -> list[Finding]:

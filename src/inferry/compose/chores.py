@@ -10,22 +10,20 @@ from inferry.compose.settings import Layout
 from inferry.control.collector import environments_of
 from inferry.environments.builder import Environments
 from inferry.errors import InferryError
+from inferry.interfaces.blobs import BlobStore
 from inferry.interfaces.store import MetadataStore
 from inferry.security.files import read_private, write_private
 from inferry.security.keys import KeyRing, mint
-from inferry.storage.blobs import DirectoryBlobs
 from inferry.types.registry import JOBS_KEY
 
 ADMIN = "admin"
 
 
-def sweep(layout: Layout, store: MetadataStore, blobs: DirectoryBlobs, environments: Environments) -> None:
-    """Remove what an interrupted deploy left: staged uploads, and bundles and environments that no version needs."""
+def sweep(layout: Layout, store: MetadataStore, blobs: BlobStore, environments: Environments) -> None:
+    """Remove what interrupted work left: staged uploads, half bundles, and environments that no version needs."""
     for folder in layout.staging.iterdir():
         shutil.rmtree(folder)
     blobs.sweep()
-    for digest in blobs.digests() - store.bundles():
-        blobs.delete(digest)
     environments.sweep()
     environments.remove_unused(environments_of(store))
 

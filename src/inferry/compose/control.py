@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
@@ -26,13 +27,15 @@ from inferry.backends.zygotes import Zygotes
 from inferry.bundles.converting import read_converted
 from inferry.bundles.verdict import read_result
 from inferry.compose import chores
+from inferry.compose.blobs import open_blobs, settle
 from inferry.compose.checks import make_checks
 from inferry.compose.database import open_patiently
-from inferry.compose.process import announce, http_server, on_lifeline, run, say
+from inferry.compose.leading import Contest
+from inferry.compose.process import HttpServer, announce, http_server, on_lifeline, run, say
 from inferry.compose.ray_host import Host
-from inferry.compose.settings import ControlSettings, Layout
+from inferry.compose.settings import READY, STEPPED_DOWN, ControlSettings, Layout
 from inferry.compose.trust import Trust
-from inferry.control.build import Builder
+from inferry.control.build import PLATFORM, Builder
 from inferry.control.collector import Collector
 from inferry.control.database import DatabaseWatch
 from inferry.control.deploy import Deployer
@@ -42,6 +45,7 @@ from inferry.control.fleet import Fleet
 from inferry.control.gitops import GitOps
 from inferry.control.hands import Hands
 from inferry.control.inputs import Inputs
+from inferry.control.lead import Leadership
 from inferry.control.logs import keep_short
 from inferry.control.messenger import Messenger
 from inferry.control.onlooker import Onlooker
@@ -53,12 +57,16 @@ from inferry.control.retention import Retentions
 from inferry.control.scaler import Scaler
 from inferry.control.seen import Eyes
 from inferry.control.service import Service, Site
+from inferry.control.status import Status
 from inferry.control.versions import Versions
 from inferry.control.webhooks import Webhooks
 from inferry.environments.builder import Environments, locate_uv
 from inferry.environments.lean import has_nvidia_driver
 from inferry.environments.pip_settings import read_pip_settings
+from inferry.errors import InferryError, Superseded
 from inferry.interfaces.backend import Backend
+from inferry.interfaces.blobs import BlobStore
+from inferry.interfaces.lead import Alone, Permit
 from inferry.interfaces.store import MetadataStore
 from inferry.protocols.glimpse import glimpse
 from inferry.security import tls
@@ -67,11 +75,15 @@ from inferry.security.files import read_private, write_private
 from inferry.security.sandbox import clean_environment
 from inferry.storage.blobs import DirectoryBlobs
 from inferry.storage.metadata import SqlStore
+from inferry.storage.object_blobs import ObjectBlobs
 from inferry.types.devices import Devices
 from inferry.types.hosts import HostConfig
 from inferry.version import __version__
 
+log = logging.getLogger(__name__)
+
 BOOT = Path(__file__).with_name("boot.py")
+SETTLE_S = 10.0
 LOOK = (sys.executable, "-P", "-m", "inferry.cli.gitops_look")
 
 
@@ -80,11 +92,16 @@ class Control:
     """The parts of the process that outlive its assembly."""
 
     store: MetadataStore
+    blobs: DirectoryBlobs | ObjectBlobs
+    builder: Builder
+    collector: Collector
+    environments: Environments
     backend: Backend
     fleet: Fleet
     publisher: Publisher
     reconciler: Reconciler
     service: Service
+    status: Status
     doctor: Doctor
     watch: DatabaseWatch
     pepper: bytes
@@ -94,10 +111,12 @@ class Control:
     gitops: GitOps
 
 
-def assemble(settings: ControlSettings, layout: Layout, store: SqlStore, url: str) -> Control:
+def assemble(
+    settings: ControlSettings, layout: Layout, store: SqlStore, url: str, permit: Leadership | Alone
+) -> Control:
     """Make every part and tell it of the others. `url`: where the control API answers."""
     pepper = read_private(layout.pepper)
-    blobs = DirectoryBlobs(layout.bundles)
+    blobs = open_blobs(settings, layout, lambda: fleet.bundles())  # noqa: PLW0108 - it is made below
     environments = Environments(
         layout.environments,
         locate_uv(),
@@ -106,17 +125,15 @@ def assemble(settings: ControlSettings, layout: Layout, store: SqlStore, url: st
         cache=Path(settings.variables.get("UV_CACHE_DIR") or layout.cache),
         nvidia=has_nvidia_driver(),
     )
-    chores.ensure_keys(layout, store, pepper)
-    chores.sweep(layout, store, blobs, environments)
     variables = clean_environment(settings.variables, str(layout.run))
-    zygotes = Zygotes(layout.run, layout.logs, BOOT, settings.lifeline, environments.python, variables)
-    local = LocalBackend(layout.run, layout.logs, zygotes, blobs.path, Readers(read_result, read_converted))
-    backend, find = (local, find_devices) if not settings.ray else on_ray(settings, layout, local, blobs)
+    zygotes = Zygotes(layout.run, layout.logs, BOOT, settings.lifeline, environments.python, variables, permit)
+    local = LocalBackend(layout.run, layout.logs, zygotes, blobs, Readers(read_result, read_converted), permit)
+    backend, find = (local, find_devices) if not settings.ray else on_ray(settings, layout, local, blobs, permit)
     fleet = Fleet(backend, find)
     inputs = Inputs(store, store, settings.http, layout.admin_key, lambda *name: store.resolve(*name).number, time.time)
     feedback = Feedback(store, store, glimpse, time.time, inputs)
     scaler = Scaler(fleet)
-    publisher = Publisher(layout.gateway_socket, layout.table, fleet.stuck, scaler.hear, feedback)
+    publisher = Publisher(layout.gateway_socket, layout.table, fleet.stuck, scaler.hear, feedback, permit)
     reconciler = Reconciler(fleet, publisher, partial(read_store, store), scaler)
     builder = Builder(environments, backend, blobs, settings.inspect_timeout_s)
     site = Site(
@@ -126,7 +143,7 @@ def assemble(settings: ControlSettings, layout: Layout, store: SqlStore, url: st
         staging=layout.staging,
         version=__version__,
     )
-    collector = Collector(store, blobs, environments)
+    collector = Collector(store, blobs, environments, permit)
     deployer = Deployer(store, store, blobs, builder, fleet, reconciler, collector)
     versions = Versions(store, store, store, blobs, collector, lambda: reconciler.desired.live, time.time)
     retentions = Retentions(store, collector, time.time)
@@ -135,15 +152,22 @@ def assemble(settings: ControlSettings, layout: Layout, store: SqlStore, url: st
     here = {name: text for name, text in os.environ.items() if not name.startswith("INFERRY_")}
     here |= {"INFERRY_URL": url, "INFERRY_HOME": settings.home}
     hands = Hands(service, store, store, store, inputs, settings.http, layout.admin_key)
+    watch = DatabaseWatch(store.probe, reconciler.refresh)
+    leader = permit.told if isinstance(permit, Leadership) else None
     return Control(
         store=store,
+        blobs=blobs,
+        builder=builder,
+        collector=collector,
+        environments=environments,
         backend=backend,
         fleet=fleet,
         publisher=publisher,
         reconciler=reconciler,
         service=service,
-        doctor=Doctor(make_checks(layout, store, blobs, fleet, reconciler, publisher)),
-        watch=DatabaseWatch(store.probe, reconciler.refresh),
+        status=Status(__version__, settings.http, store.called, watch, reconciler, leader),
+        doctor=Doctor(make_checks(layout, store, blobs, fleet, reconciler, publisher, leader, settings.standbys)),
+        watch=watch,
         pepper=pepper,
         projects=Projects(store, store, store, store, service, service.delete_endpoint, time.time),
         pipelines=Pipelines(store, store, eyes, hands, time.time),
@@ -153,7 +177,7 @@ def assemble(settings: ControlSettings, layout: Layout, store: SqlStore, url: st
 
 
 def on_ray(
-    settings: ControlSettings, layout: Layout, local: LocalBackend, blobs: DirectoryBlobs
+    settings: ControlSettings, layout: Layout, local: LocalBackend, blobs: BlobStore, permit: Permit
 ) -> tuple[Backend, Callable[[], Devices]]:
     """Replicas on the nodes of a Ray cluster, and what those have to compute on."""
     load()  # where it is missing, the platform does not start
@@ -166,7 +190,7 @@ def on_ray(
     dial = partial(tls.dial, asyncio.get_running_loop())
     backend = RayBackend(
         local, cluster, Host, config, trust, dial, bundle_path=blobs.path, placed=layout.placed, logs=layout.logs,
-        place_s=settings.ray_place_s,
+        permit=permit, place_s=settings.ray_place_s,
     )  # fmt: skip
     return backend, cluster.devices
 
@@ -178,13 +202,42 @@ async def serve(settings: ControlSettings) -> None:
     layout = Layout(Path(settings.home), Path(settings.run))
     with os.fdopen(settings.database, encoding="utf-8") as handed:
         url = handed.read()
-    store = await open_patiently(layout, url, lambda problem: say(settings.ready, problem.encode()))
+    tell = partial(told, settings.ready)
+    if not url:
+        await work(settings, layout, url, Alone(), tell)
+        return
+    follows = partial(say, settings.ready, READY) if settings.waits else lambda: None
+    leadership = await Contest(layout, url, settings, follows, tell).lead()
+    renewing = asyncio.create_task(leadership.run())
+    try:
+        await work(settings, layout, url, leadership, tell)
+    except Superseded:
+        leadership.lost.set()
+    if leadership.lost.is_set():
+        step_down()
+    renewing.cancel()
+    await leadership.release()
+
+
+async def work(
+    settings: ControlSettings, layout: Layout, url: str, permit: Leadership | Alone, tell: Callable[[str], None]
+) -> None:
+    """Until a signal, or until another process leads."""
+    store = await open_patiently(layout, url, permit.epoch, tell)
     listener = socket.socket(fileno=settings.listener)
-    control = assemble(settings, layout, store, address(listener))
+    control = assemble(settings, layout, store, address(listener), permit)
+    await asyncio.to_thread(chores.ensure_keys, layout, store, control.pepper)
+    await asyncio.to_thread(chores.sweep, layout, store, control.blobs, control.environments)
     control.publisher.start()
     await control.fleet.adopt()
     await control.reconciler.refresh()
+    settling = asyncio.create_task(control.collector.alone(partial(settle, control.blobs, store, layout, url, tell)))
+    await asyncio.wait({settling}, timeout=SETTLE_S)  # object storage may be slow; what runs does not wait for it
+    if settling.done():
+        settling.result()
     running = [
+        settling,
+        asyncio.create_task(restore(control)),
         asyncio.create_task(control.reconciler.run()),
         asyncio.create_task(control.reconciler.scaler.run()),
         asyncio.create_task(control.service.rollouts.run()),
@@ -202,16 +255,62 @@ async def serve(settings: ControlSettings) -> None:
     guard = Guard(lambda: control.reconciler.desired.keys, control.pepper, settings.hosts)
     ladders = Ladders(control.projects, control.pipelines)
     hooks, repositories = Hooks(control.webhooks), Repositories(control.gitops)
-    api = Api(control.service, control.doctor, control.watch, settings.max_upload, ladders, hooks, repositories)
+    api = Api(
+        control.service,
+        control.doctor,
+        control.watch,
+        settings.max_upload,
+        ladders,
+        hooks,
+        repositories,
+        control.status,
+    )
     app = build(api, guard)
     server = http_server(app, http="httptools", keep_alive_s=30, drain_s=5)
-    loop.call_soon(announce, settings.ready)
+    asyncio.get_running_loop().call_soon(announce, settings.ready)
+    if isinstance(permit, Leadership):
+        running.append(asyncio.create_task(ended(permit, server)))
     await server.serve(sockets=[listener])
     for task in running:
         task.cancel()
+    if isinstance(permit, Leadership) and permit.lost.is_set():
+        return
     await control.service.operations.close()
     await control.backend.close()
     store.close()
+
+
+async def restore(control: Control) -> None:
+    """Build the environments of what runs that are not there: the home was lost, or copied without them."""
+    there = set(await asyncio.to_thread(control.environments.digests))
+    for live in control.reconciler.desired.live:
+        digest = live.version.manifest.environment.digest
+        if digest != PLATFORM and digest not in there:
+            try:
+                await control.builder.restore(live.version, log.info)
+            except InferryError as error:
+                log.warning("the environment of %s is missing: %s", live.version.reference, error.sentence())
+            control.fleet.failures.pop(live.group, None)
+            control.fleet.changed.set()
+
+
+async def ended(permit: Leadership, server: HttpServer) -> None:
+    """Answer no more when another process leads."""
+    await permit.lost.wait()
+    server.config.timeout_graceful_shutdown = 1
+    server.should_exit = True
+
+
+def step_down() -> None:
+    """End at once, with all that may still be under way: the supervisor starts this process anew, and it waits then."""
+    log.warning("stepping down")
+    logging.shutdown()
+    os._exit(STEPPED_DOWN)
+
+
+def told(descriptor: int, problem: str) -> None:
+    """Tell the supervisor what is wrong."""
+    say(descriptor, problem.encode())
 
 
 def address(listener: socket.socket) -> str:

@@ -1,7 +1,7 @@
 """Opening the database, in control.
 
 Data flow: the URL's text ("": SQLite in the home) -> is it this home's? -> migrated by a process of its own when that
-is due -> store.
+is due -> store. On PostgreSQL this process leads by then (`leading`), so nobody else does the same.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 
 from inferry.compose.settings import Layout
-from inferry.errors import Conflict, Unavailable
+from inferry.errors import Conflict, Superseded, Unavailable
 from inferry.security.files import write_private
 from inferry.storage.metadata import SqlStore, open_store
 from inferry.storage.schema import at_head
@@ -25,14 +25,16 @@ RETRY_S = 1.0
 log = logging.getLogger(__name__)
 
 
-async def open_patiently(layout: Layout, url: str, tell: Callable[[str], None]) -> SqlStore:
+async def open_patiently(layout: Layout, url: str, epoch: int, tell: Callable[[str], None]) -> SqlStore:
     """The store as soon as the database answers; `tell` hears what is wrong until then.
 
     A supervisor that has just started ends the platform then; one that restarted control hears nothing, and waits.
     """
     while True:
         try:
-            return await asyncio.to_thread(open_migrated, layout, url)
+            return await asyncio.to_thread(open_migrated, layout, url, epoch)
+        except Superseded:
+            raise
         except (Unavailable, Conflict) as error:
             if not url:
                 raise
@@ -41,14 +43,14 @@ async def open_patiently(layout: Layout, url: str, tell: Callable[[str], None]) 
             await asyncio.sleep(RETRY_S)
 
 
-def open_migrated(layout: Layout, url: str) -> SqlStore:
-    """The store, after a migration in a process of its own if one is due; nobody else writes to it from now on."""
+def open_migrated(layout: Layout, url: str, epoch: int) -> SqlStore:
+    """The store, after a migration in a process of its own if one is due; it takes writes of this epoch only."""
     keep_together(layout, url)
     target = url or f"sqlite:///{layout.database}"
     if (url or layout.database.exists()) and at_head(target):
-        return open_store(target, own=True)
+        return open_store(target, epoch=epoch)
     subprocess.run([sys.executable, "-P", "-m", "inferry.storage.migrate"], input=target.encode(), check=False)
-    return open_store(target, own=True)
+    return open_store(target, epoch=epoch)
 
 
 def keep_together(layout: Layout, url: str) -> None:

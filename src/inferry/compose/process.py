@@ -90,7 +90,7 @@ def say(descriptor: int, word: bytes) -> None:
 def run(name: str, kind: type[T], serve: Callable[[T], Coroutine[None, None, None]]) -> None:
     """A process of the platform, from its command line to its end."""
     settings = msgspec.json.decode(sys.argv[1], type=kind)
-    configure_logging(Path(settings.home) / "logs" / f"{name}.log")
+    configure_logging(Path(settings.home) / "logs" / f"{getattr(settings, 'log', name)}.log")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:

@@ -23,6 +23,7 @@ from inferry.environments.builder import Environments, locate_uv
 from inferry.environments.lean import has_nvidia_driver
 from inferry.environments.pip_settings import read_pip_settings
 from inferry.errors import InferryError
+from inferry.interfaces.lead import Alone
 from inferry.security.sandbox import clean_environment
 from inferry.types.hosts import HostConfig, Hosted, HostTask, Told
 from inferry.version import __version__
@@ -77,7 +78,7 @@ class Host:
         lifeline, self._hold = os.pipe()
         os.set_inheritable(self._hold, False)
         environment = clean_environment(os.environ, str(self._run))
-        zygotes = Zygotes(self._run, self._run, BOOT, lifeline, self._home.environments.python, environment)
+        zygotes = Zygotes(self._run, self._run, BOOT, lifeline, self._home.environments.python, environment, Alone())
         self._hosting = Hosting(node_ip(), self._run, self._home.copies, self._home.environments, zygotes)
         self._heard = time.monotonic()
         self._watching: asyncio.Task[None] | None = None

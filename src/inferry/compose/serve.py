@@ -47,6 +47,7 @@ from inferry.gateway.core import Core
 from inferry.gateway.counters import counters_of
 from inferry.gateway.head import Heads
 from inferry.gateway.services import Services
+from inferry.interfaces.lead import Alone
 from inferry.security.files import private_dir, write_private
 from inferry.security.keys import PREFIX, TEXT_SIZE, KeyRing, digest_of, mint
 from inferry.security.sandbox import clean_environment
@@ -189,9 +190,9 @@ async def serve(request: Request, base: Path, lifeline: int) -> None:
         cache=Path(os.environ.get("UV_CACHE_DIR") or request.home / "cache"), nvidia=has_nvidia_driver(),
     )  # fmt: skip
     variables = clean_environment(os.environ, str(base))
-    zygotes = Zygotes(base, layout.logs, BOOT, lifeline, environments.python, variables)
+    zygotes = Zygotes(base, layout.logs, BOOT, lifeline, environments.python, variables, Alone())
     blobs = DirectoryBlobs(layout.bundles)
-    backend = LocalBackend(base, layout.logs, zygotes, blobs.path, Readers(read_result, read_converted))
+    backend = LocalBackend(base, layout.logs, zygotes, blobs, Readers(read_result, read_converted), Alone())
     builder = Builder(environments, backend, blobs)
     manifest, digest = await prepare(request, layout.staging, builder)
     key, text = make_key(request.key, pepper)

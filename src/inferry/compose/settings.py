@@ -15,15 +15,22 @@ from inferry.errors import InvalidInput
 
 READY = b"ready"
 """What a process says on its pipe when it can serve."""
+STEPPED_DOWN = 75
+"""The exit code of a control process that leads no longer."""
 
 MAX_BODY = 64 << 20
 MAX_UPLOAD = 16 << 30
 MAX_LIMIT_S = 86_400.0
 SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 GATEWAY_LIMITS = {"INFERRY_HEAD_TIMEOUT": "head_timeout_s", "INFERRY_BODY_TIMEOUT": "body_timeout_s"}
+CONTROL_COUNTS = {"INFERRY_BLOBS_CACHE_MB": "blobs_cache_mb"}
 JOBS_COUNTS = {"INFERRY_JOBS_MAX": "most_jobs", "INFERRY_JOBS_MAX_BYTES": "most_bytes"}
 COUNT = re.compile(r"[1-9][0-9]{0,14}")
-CONTROL_LIMITS = {"INFERRY_INSPECT_TIMEOUT": "inspect_timeout_s", "INFERRY_RAY_PLACE_TIMEOUT": "ray_place_s"}
+CONTROL_LIMITS = {
+    "INFERRY_INSPECT_TIMEOUT": "inspect_timeout_s",
+    "INFERRY_RAY_PLACE_TIMEOUT": "ray_place_s",
+    "INFERRY_LEASE": "lease_s",
+}
 BACKENDS = ("local", "ray")
 
 
@@ -36,6 +43,7 @@ class Layout:
         self.database = home / "inferry.db"
         self.database_name = home / "database"
         self.bundles = home / "bundles"
+        self.platform_id = home / "platform"
         self.environments = home / "envs"
         self.cache = home / "cache"
         self.logs = home / "logs"
@@ -51,6 +59,7 @@ class Layout:
         self.placed = home / "placed"
         self.shared = home / "shared"
         self.table = run / "table.json"
+        self.epoch = run / "epoch"
         self.gateway_socket = run / "gateway.sock"
         self.jobs_socket = run / "jobs.sock"
 
@@ -72,9 +81,11 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The control process. `variables` is the part of the environment that children and pip settings need;
+    """A control process. `variables` is the part of the environment that children and pip settings need;
     `database` a descriptor to read the database's URL from, which is empty for SQLite in the home; `ray`: the address
-    of the Ray cluster on which replicas run, empty for this machine."""
+    of the Ray cluster on which replicas run, empty for this machine. `lease_s`: how long it leads without having
+    renewed that; `log`: the name of its log; `waits`: it is there to take over, so it is ready when it waits;
+    `standbys`: how many of those there are; `blobs`: where bundles are kept, empty for the home."""
 
     home: str
     run: str
@@ -89,6 +100,12 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
     inspect_timeout_s: float = 120.0
     ray: str = ""
     ray_place_s: float = 30.0
+    lease_s: float = 10.0
+    log: str = "control"
+    waits: bool = False
+    standbys: int = 0
+    blobs: str = ""
+    blobs_cache_mb: int = 20_480
 
 
 class JobsSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
-import secrets
 import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,11 +26,14 @@ from typing import Any
 import msgspec
 
 from inferry.compose.database_url import SECRETS, find_database
+from inferry.compose.home import PEPPER_FILE, first_pepper, lock, make_run
 from inferry.compose.settings import (
+    CONTROL_COUNTS,
     CONTROL_LIMITS,
     GATEWAY_LIMITS,
     JOBS_COUNTS,
     READY,
+    STEPPED_DOWN,
     ControlSettings,
     GatewaySettings,
     JobsSettings,
@@ -42,13 +42,14 @@ from inferry.compose.settings import (
     read_counts,
     read_limits,
 )
-from inferry.errors import Conflict, InferryError, InvalidInput, PortTaken, Unavailable
+from inferry.errors import InferryError, InvalidInput, PortTaken, Unavailable
+from inferry.objects import parse_object_url
 from inferry.security.files import private_dir, write_private
 
 START_S = 60.0
 DRAIN_S = 30.0
 LAST_BACKOFF_S = 5.0
-MAX_SOCKET_PATH = 60
+BLOBS = "INFERRY_BLOBS"
 PR_SET_CHILD_SUBREAPER = 36
 KINDS: dict[str, type[msgspec.Struct]] = {
     "gateway": GatewaySettings, "control": ControlSettings, "jobs": JobsSettings,
@@ -65,6 +66,7 @@ class Child:
     settings: dict[str, Any]
     listeners: dict[str, socket.socket]
     secrets: dict[str, str] = field(default_factory=dict)
+    kind: str = ""
     process: subprocess.Popen[bytes] | None = None
     deaths: int = 0
     started: float = 0.0
@@ -100,24 +102,13 @@ def target_of(sock: socket.socket) -> str:
     return url_of(sock).removeprefix("http://")
 
 
-def make_run(home: Path) -> Path:
-    """A fresh private folder for sockets, in the temporary directory (socket paths must be short)."""
-    last = home / "run"
-    with contextlib.suppress(OSError):
-        shutil.rmtree(Path(last.readlink()), ignore_errors=True)
-    base = tempfile.gettempdir()
-    run = Path(tempfile.mkdtemp(prefix="inferry-", dir=base if len(base) < MAX_SOCKET_PATH else "/tmp"))  # noqa: S108
-    last.unlink(missing_ok=True)
-    last.symlink_to(run)
-    return run
-
-
 class Supervisor:
     """The platform on one machine."""
 
     def __init__(
-        self, home: Path, host: str, port: int, grpc_port: int, control_port: int, database: str, ray: str = ""
-    ) -> None:
+        self, home: Path, host: str, port: int, grpc_port: int, control_port: int, database: str, standbys: int,
+        blobs: str, ray: str = "",
+    ) -> None:  # fmt: skip
         if host not in LOOPBACK:
             raise InvalidInput(
                 f"Listening on {host} without TLS would send keys in the clear.",
@@ -125,8 +116,17 @@ class Supervisor:
             )
         gateway_limits = read_limits(os.environ, GATEWAY_LIMITS)
         control_limits = read_limits(os.environ, CONTROL_LIMITS)
+        control_counts = read_counts(os.environ, CONTROL_COUNTS)
+        blobs = blobs or os.environ.get(BLOBS, "")
+        if blobs:
+            parse_object_url(blobs)
         jobs_counts = read_counts(os.environ, JOBS_COUNTS)
         url = find_database(database, os.environ)
+        if standbys and not url:
+            raise InvalidInput(
+                "Standbys need PostgreSQL: who leads is decided there.",
+                help="Set INFERRY_DATABASE_URL (docs/tasks/database.md), or leave --standbys out.",
+            )
         private_dir(home)
         self.lock = lock(home / "lock")
         try:
@@ -140,24 +140,31 @@ class Supervisor:
         for folder in (self.layout.logs, self.layout.staging, self.layout.bundles, self.layout.environments):
             private_dir(folder)
         if not self.layout.pepper.exists():
-            write_private(self.layout.pepper, secrets.token_bytes(32))
+            write_private(self.layout.pepper, first_pepper(os.environ.get(PEPPER_FILE, "")))
         self.lifeline, self.hold = os.pipe()
         os.set_inheritable(self.hold, False)
         self.http, self.grpc, self.control = url_of(http), target_of(grpc), url_of(control)
         variables = {k: v for k, v in os.environ.items() if carried(k)}
         shared = {"home": str(home), "run": str(self.layout.run), "lifeline": self.lifeline}
-        of_control = {"http": self.http, "variables": variables, "ray": ray}
-        self.children = [
-            Child("gateway", "inferry.compose.gateway", {**shared, **gateway_limits}, {"listener": http, "grpc": grpc}),
+        of_control = {"http": self.http, "variables": variables, "ray": ray, "standbys": standbys, "blobs": blobs}
+        of_control = {**of_control, **control_limits, **control_counts}
+        names = ["control", *(f"control-{number}" for number in range(2, standbys + 2))]
+        self.controls = [
             Child(
-                "control",
+                name,
                 "inferry.compose.control",
-                {**shared, **of_control, **control_limits},
+                {**shared, **of_control, "log": name, "waits": name != "control"},
                 {"listener": control},
                 {"database": url},
-            ),
-            Child("jobs", "inferry.compose.jobs", {**shared, "http": self.http, **jobs_counts}, {}, {"database": url}),
+                "control",
+            )
+            for name in names
         ]
+        limits = {**shared, **gateway_limits}
+        self.gateway = Child("gateway", "inferry.compose.gateway", limits, {"listener": http, "grpc": grpc})
+        of_jobs = {**shared, "http": self.http, **jobs_counts}
+        self.jobs = Child("jobs", "inferry.compose.jobs", of_jobs, {}, {"database": url})
+        self.children = [self.gateway, *self.controls, self.jobs]
         self.stopping = False
 
     def start(self) -> None:
@@ -165,10 +172,12 @@ class Supervisor:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
-        pipes = [self._spawn(child) for child in self.children]
-        deadline = time.monotonic() + START_S
-        for child, pipe in zip(self.children, pipes, strict=True):
-            self._await_ready(child, pipe, deadline)
+        standbys = self.controls[1:]  # they come when there is somebody to wait behind
+        for children in ([child for child in self.children if child not in standbys], standbys):
+            pipes = [] if self.stopping else [self._spawn(child) for child in children]
+            deadline = time.monotonic() + START_S
+            for child, pipe in zip(children, pipes, strict=False):
+                self._await_ready(child, pipe, deadline)
         self.addresses = {"http": self.http, "grpc": self.grpc, "control": self.control, "pid": os.getpid()}
         write_private(self.layout.addresses, json.dumps(self.addresses).encode())
 
@@ -185,9 +194,13 @@ class Supervisor:
     def stop(self) -> int:
         """Drain the gateway, stop control, let go of the lifeline, and see that all are gone."""
         self.layout.addresses.unlink(missing_ok=True)
-        gateway, control, jobs = self.children
-        for child in (jobs, gateway, control):
-            self._end(child, DRAIN_S if child is gateway else 10.0)
+        self._end(self.jobs, 10.0)
+        self._end(self.gateway, DRAIN_S)
+        for child in self.controls:  # all at once: none shall lead when another goes
+            if child.process is not None:
+                child.process.terminate()
+        for child in self.controls:
+            self._end(child, 10.0)
         os.close(self.hold)
         deadline = time.monotonic() + 5.0
         while descendants() and time.monotonic() < deadline:
@@ -207,7 +220,9 @@ class Supervisor:
         ready, tell = os.pipe()
         listeners = {name: sock.fileno() for name, sock in child.listeners.items()}
         handed = {name: hand_over(text) for name, text in child.secrets.items()}
-        settings = msgspec.convert({**child.settings, **listeners, **handed, "ready": tell}, KINDS[child.name])
+        settings = msgspec.convert(
+            {**child.settings, **listeners, **handed, "ready": tell}, KINDS[child.kind or child.name]
+        )
         log = os.open(self.layout.logs / f"{child.name}.out", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         child.started = time.monotonic()
         child.process = subprocess.Popen(
@@ -253,7 +268,9 @@ class Supervisor:
         """Take note of dead children, ours and those that were left to us."""
         for child in self.children:
             if child.process is not None and child.process.poll() is not None:
-                if not self.stopping:
+                if child.process.returncode == STEPPED_DOWN and not self.stopping:
+                    print(f"{child.name} leads no longer; it waits to lead again", file=sys.stderr)
+                elif not self.stopping:
                     lived = time.monotonic() - child.started
                     child.deaths = 1 if lived > 10.0 else child.deaths + 1
                     pause = min(LAST_BACKOFF_S, 0.1 * 2 ** (child.deaths - 2)) if child.deaths > 1 else 0.0
@@ -283,25 +300,6 @@ def carried(name: str) -> bool:
     return name in exact or name.startswith(("PIP_", "UV_", "OPENBLAS_", "XDG_")) or name.lower().endswith("_proxy")
 
 
-def lock(path: Path) -> Any:
-    """Hold the home for this process. Raises Conflict when another one has it."""
-    file = path.open("a")
-    path.chmod(0o600)
-    deadline = time.monotonic() + 3.0
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                file.close()
-                raise Conflict(
-                    f"A platform runs in {path.parent} already.", help="Stop it, or choose another --home."
-                ) from error
-            time.sleep(0.05)
-        else:
-            return file
-
-
 def descendants(*, direct: bool = False) -> set[int]:
     """All processes below this one."""
     found: set[int] = set()
@@ -323,6 +321,8 @@ def run(
     grpc_port: int,
     control_port: int,
     database: str,
+    standbys: int,
+    blobs: str,
     ready_file: Path | None,
     json_output: bool,
     backend: str = "",
@@ -331,7 +331,7 @@ def run(
     """Start the platform and stay until it is stopped."""
     os.umask(0o077)
     ray = choose_ray(backend, ray_address, os.environ)
-    supervisor = Supervisor(home, host, port, grpc_port, control_port, database, ray)
+    supervisor = Supervisor(home, host, port, grpc_port, control_port, database, standbys, blobs, ray)
     supervisor.start()
     if supervisor.stopping:
         return supervisor.stop()

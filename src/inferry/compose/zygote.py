@@ -81,6 +81,7 @@ class Zygote:
     def __init__(self, config: ZygoteConfig) -> None:
         self.config = config
         self.children: dict[int, str] = {}
+        self.epoch = config.epoch
         self.peers: dict[int, tuple[socket.socket, bytearray]] = {}
         self.listener = socket.socket(socket.AF_UNIX)
         with contextlib.suppress(FileNotFoundError):
@@ -126,11 +127,23 @@ class Zygote:
         while (end := inbox.find(b"\n")) >= 0:
             order = msgspec.json.decode(bytes(inbox[:end]), type=Fork)
             del inbox[: end + 1]
-            pid = os.fork()
-            if pid == 0:
-                self._child(order)
-            self.children[pid] = order.id
-            self._tell(ZygoteEvent(id=order.id, pid=pid))
+            self._obey(order)
+
+    def _obey(self, order: Fork) -> None:
+        if order.epoch < self.epoch:
+            self._tell(ZygoteEvent(id=order.id, refused=True))
+            return
+        self.epoch = order.epoch
+        if order.replica is None and order.inspect is None and order.convert is None and order.check is None:
+            for pid, id in self.children.items():
+                self._tell(ZygoteEvent(id=id, pid=pid))
+            self._tell(ZygoteEvent(id=order.id))
+            return
+        pid = os.fork()
+        if pid == 0:
+            self._child(order)
+        self.children[pid] = order.id
+        self._tell(ZygoteEvent(id=order.id, pid=pid))
 
     def _reap(self) -> None:
         while self.children:

@@ -110,8 +110,8 @@ class Builder:
         """Build a version's environment again when it is not there."""
         digest = version.manifest.environment.digest
         if digest != PLATFORM:
-            lock = self.blobs.path(version.bundle) / "environment" / "lock.txt"
-            text = await asyncio.to_thread(lock.read_text)
+            bundle = await asyncio.to_thread(self.blobs.path, version.bundle)
+            text = await asyncio.to_thread((bundle / "environment" / "lock.txt").read_text)
             await asyncio.to_thread(self.environments.restore, digest, text, say)
 
 

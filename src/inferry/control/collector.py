@@ -8,18 +8,22 @@ named by nothing. What a control process does not come to is removed when the ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from inferry.interfaces.blobs import BlobStore
 from inferry.interfaces.environments import EnvironmentStore
+from inferry.interfaces.lead import Alone, Permit
 from inferry.interfaces.store import MetadataStore
 
 
 class Collector:
     """Knows the deploys at work."""
 
-    def __init__(self, store: MetadataStore, blobs: BlobStore, environments: EnvironmentStore) -> None:
+    def __init__(
+        self, store: MetadataStore, blobs: BlobStore, environments: EnvironmentStore, permit: Permit | None = None
+    ) -> None:
+        self._permit = permit or Alone()
         self._store = store
         self._blobs = blobs
         self._environments = environments
@@ -46,6 +50,11 @@ class Collector:
         self._bundles |= bundles
         await self._when_idle()
 
+    async def alone(self, work: Callable[[], None]) -> None:
+        """Do something in a thread during which no deploy begins. For the start, when none has."""
+        async with self._removing:
+            await asyncio.to_thread(work)
+
     async def _when_idle(self) -> None:
         async with self._removing:
             if self._due and not self._working:
@@ -55,7 +64,9 @@ class Collector:
 
     def _remove(self, bundles: set[str]) -> None:
         for digest in bundles - self._store.bundles():
+            self._permit.check()
             self._blobs.delete(digest)
+        self._permit.check()
         self._environments.remove_unused(environments_of(self._store))
 
 

@@ -65,6 +65,11 @@ class Fleet:
         """The usable replicas of a group."""
         return [r for id, r in self.replicas.items() if r.spec.group == group and id not in self.suspect]
 
+    def bundles(self) -> set[str]:
+        """The bundles that replicas run from, or are being started from. From any thread."""
+        specs = [replica.spec for replica in list(self.replicas.values())] + list(self._begun.values())
+        return {spec.bundle for spec in specs}
+
     def cold_start_s(self, group: Hashable) -> float:
         """How long a replica of a group takes to start: the median of late (0: none has)."""
         known = sorted(self.starts.get(group, ()))
@@ -157,13 +162,14 @@ class Fleet:
 
     async def stop(self, id: str) -> None:
         """Let a replica finish and exit."""
-        replica = self.replicas.pop(id, None)
+        replica = self.replicas.get(id)
         if replica is not None:
             if id in self.suspect:
-                self.suspect.discard(id)
                 replica.kill()
+                self.suspect.discard(id)
             else:
                 await replica.stop()
+            self.replicas.pop(id, None)  # not before: who may not act now still knows of it
 
     def stuck(self, id: str) -> None:
         """The gateway waited for a replica in vain: replace it, and end it unless it speaks soon."""

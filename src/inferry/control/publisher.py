@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 
 from inferry.errors import InferryError, Unavailable
+from inferry.interfaces.lead import Permit
 from inferry.security.files import write_private
 from inferry.types.feedback import CaptureBatch, FeedbackAsk, FeedbackTold
 from inferry.types.routing import GatewayNews, Order, RoutingTable
@@ -53,8 +54,10 @@ class Publisher:
         on_stuck: Callable[[str], None],
         on_loads: Callable[[Loads], None],
         ears: Ears,
+        permit: Permit,
     ) -> None:
         self.table = RoutingTable()
+        self._permit = permit
         self._path = path
         self._saved = saved
         self._on_stuck = on_stuck
@@ -68,6 +71,7 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
         if saved.exists():
             self.table = msgspec.json.decode(saved.read_bytes(), type=RoutingTable)
+        self.table = msgspec.structs.replace(self.table, epoch=permit.epoch)
 
     @property
     def connected(self) -> bool:
@@ -81,9 +85,11 @@ class Publisher:
     async def publish(self, table: RoutingTable) -> None:
         """Push and save a table; returns when the gateway has swapped it in, or cannot be reached.
 
-        It is pushed first: requests may wait for a replica that it brings.
+        It is pushed first: requests may wait for a replica that it brings. Raises Superseded when this process leads no
+        longer.
         """
-        self.table = msgspec.structs.replace(table, generation=self.table.generation + 1)
+        self._permit.check()
+        self.table = msgspec.structs.replace(table, generation=self.table.generation + 1, epoch=self._permit.epoch)
         data = msgspec.json.encode(self.table)
         if self._writer is not None:
             self._writer.write(b'{"table":%b}\n' % data)
@@ -124,6 +130,8 @@ class Publisher:
                 writer.write(msgspec.json.encode(Order(table=self.table)) + b"\n")
             while line := await reader.readline():
                 news = msgspec.json.decode(line, type=GatewayNews)
+                if news.refused:
+                    self._permit.superseded(news.refused)
                 if news.stuck:
                     self._on_stuck(news.stuck)
                 if news.loads is not None:

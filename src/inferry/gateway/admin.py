@@ -111,9 +111,13 @@ class Admin:
 
     def _obey(self, core: Core, writer: asyncio.StreamWriter, order: Order) -> None:
         if order.table is not None:
-            if order.table.generation >= core.table.generation:
-                core.apply(order.table)
-            self._write(writer, GatewayNews(applied=order.table.generation))
+            given, served = order.table, core.table
+            if given.epoch < served.epoch:
+                self._write(writer, GatewayNews(refused=served.epoch))
+            else:
+                if (given.epoch, given.generation) >= (served.epoch, served.generation):
+                    core.apply(given)
+                self._write(writer, GatewayNews(applied=given.generation))
         if order.tell:
             self._write(writer, GatewayNews(told=order.tell, counters=counters_of(core)))
         if order.kept and core.captures is not None and writer is self._last:

@@ -13,8 +13,12 @@ class BlobStore(Protocol):
         """Take a staged directory in, atomically and durably. Raises StorageFull."""
         ...
 
+    def find(self, digest: str) -> Path | None:
+        """Where a bundle lies on this machine, None when it does not (`path` may have it fetched). Quick."""
+        ...
+
     def path(self, digest: str) -> Path:
-        """Where a bundle lies. Raises NotFound."""
+        """Where a bundle lies, which may be fetched first. Raises NotFound, Unavailable, InvalidModel."""
         ...
 
     def digests(self) -> set[str]:
@@ -23,4 +27,8 @@ class BlobStore(Protocol):
 
     def delete(self, digest: str) -> None:
         """Forget one."""
+        ...
+
+    def sweep(self) -> int:
+        """Remove what interrupted calls left behind on this machine; how many entries. For who leads, at its start."""
         ...

@@ -50,6 +50,7 @@ class Server:
         self.tls = tls
         self.connections: dict[int, Connection] = {}
         self.stopping = 0.0
+        self.epoch = 0  # the latest of a control process that spoke to this replica
         self.poller = select.epoll()
         self._cores = len(os.sched_getaffinity(0))
         self._eager = False
@@ -182,6 +183,7 @@ class Server:
             if request.kind == frames.INFER:
                 self.engine.offer(request, connection)
             elif request.kind == frames.STATUS:
+                self.epoch = max(self.epoch, request.deadline)
                 body = msgspec.json.encode(self.status() | {"served": self.engine.served})
                 connection.answer(frames.Reply(request.id, frames.STATUS_REPLY, body=body))
             elif request.kind == frames.CANCEL:
@@ -190,5 +192,5 @@ class Server:
                 connection.release(request.id)
             elif request.kind == frames.RENEW and self.tls is not None:
                 renew(self.tls, msgspec.json.decode(request.body, type=Identity))
-            elif request.kind == frames.STOP:
+            elif request.kind == frames.STOP and request.deadline >= self.epoch:
                 self._stop()

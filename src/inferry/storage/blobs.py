@@ -29,7 +29,7 @@ class DirectoryBlobs:
 
     def adopt(self, staged: Path, digest: str) -> Path:
         """Take over a staged directory under its digest; when that is there already, keep it and drop `staged`."""
-        target = self._root / _checked(digest)
+        target = self._root / checked(digest)
         if target.is_dir():
             shutil.rmtree(staged)
             return target
@@ -44,12 +44,17 @@ class DirectoryBlobs:
             _force(self._root)
         return target
 
+    def find(self, digest: str) -> Path | None:
+        """Where a bundle lies, None when it does not."""
+        target = self._root / checked(digest)
+        return target if target.is_dir() else None
+
     def path(self, digest: str) -> Path:
         """Where a bundle lies."""
-        target = self._root / _checked(digest)
-        if not target.is_dir():
+        found = self.find(digest)
+        if found is None:
             raise NotFound(f"The bundle {digest[:12]} is not on this machine.")
-        return target
+        return found
 
     def digests(self) -> set[str]:
         """All bundles that are there."""
@@ -57,7 +62,7 @@ class DirectoryBlobs:
 
     def delete(self, digest: str) -> None:
         """Remove a bundle; nothing happens when it is not there."""
-        target = self._root / _checked(digest)
+        target = self._root / checked(digest)
         doomed = self._root / f".deleted-{uuid.uuid4().hex}"
         try:
             target.rename(doomed)
@@ -77,7 +82,8 @@ class DirectoryBlobs:
         return len(leftovers)
 
 
-def _checked(digest: str) -> str:
+def checked(digest: str) -> str:
+    """The digest, if it is one. Raises InvalidName."""
     if not _DIGEST.fullmatch(digest):
         raise InvalidName(f"{digest[:70]!a} is not a sha256 digest.", help="Use 64 lower-case hex digits.")
     return digest

@@ -25,10 +25,10 @@ from inferry.storage.versions import Versions
 from inferry.storage.webhooks import Webhooks
 
 
-def open_store(url: str, *, own: bool = False) -> SqlStore:
+def open_store(url: str, *, epoch: int = 0) -> SqlStore:
     """Open the database (made and migrated when needed): `sqlite:////home/me/.inferry/inferry.db`, or one of
-    PostgreSQL's. `own`: this process alone writes to it from now on."""
-    return SqlStore(open_database(url, own=own))
+    PostgreSQL's. `epoch`: the one in which this process leads; in another one it cannot write."""
+    return SqlStore(open_database(url, epoch=epoch))
 
 
 class SqlStore(
@@ -42,6 +42,11 @@ class SqlStore(
         """Sentences about what is wrong; empty when all is well."""
         with self._reading() as connection:
             return problems(connection)
+
+    @property
+    def called(self) -> str:
+        """Which database this is, for people; it need not answer."""
+        return self._database.shown
 
     def place(self) -> str:
         """Which database this is, for people; it was asked just now."""

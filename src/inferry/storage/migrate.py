@@ -14,6 +14,6 @@ from inferry.storage.metadata import open_store
 
 if __name__ == "__main__":
     try:
-        open_store(sys.stdin.read(), own=True).close()
+        open_store(sys.stdin.read()).close()
     except InferryError as error:
         sys.exit(error.sentence())

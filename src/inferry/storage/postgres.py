@@ -1,9 +1,9 @@
 """What is particular to PostgreSQL: connecting, the write lock, the one owner, and its errors.
 
 Data flow: DatabaseUrl -> engine. A reader's transaction is one snapshot; a writer's begins with an advisory lock, so
-that writers follow one another as on SQLite. `make_owner` gives the engine of the one control process: a single
-connection that holds a second advisory lock as long as it lives. Every write goes through it, so a process that has
-lost the lock (the server restarted) cannot write before it has it again.
+that writers follow one another as on SQLite. `make_writer` gives the engine of the control process that leads: behind
+that lock each of its transactions compares its epoch with the one in the database (`seat`), so a process that leads no
+longer cannot write, whatever it believes. This is the one place where that is checked.
 """
 
 from __future__ import annotations
@@ -11,19 +11,25 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 
-from inferry.errors import Conflict, InferryError, InternalError, InvalidInput, MissingPlugin, StorageFull, Unavailable
+from inferry.errors import (
+    Conflict,
+    InferryError,
+    InternalError,
+    InvalidInput,
+    MissingPlugin,
+    StorageFull,
+    Superseded,
+    Unavailable,
+)
 from inferry.types.database import DatabaseUrl
 
 WRITE_KEY = 0x496E6665727279  # "Inferry": the transaction that writes holds it
-OWNER_KEY = WRITE_KEY + 1
-OWNER_WAIT_S = 10.0  # a predecessor that was killed may not be gone yet
 SILENCE_S = 15.0
 SESSION = {
     "default_transaction_isolation": "read committed",  # a writer that waited for its lock sees what it waited for
@@ -34,31 +40,44 @@ SESSION = {
     "tcp_keepalives_count": "3",
 }
 POOL = 4
+NAME_SIZE = 63  # what the server keeps of an application's name
 
 GONE = ("08", "57P01", "57P02", "57P03", "57P05", "25P03")  # the connection is of no use any more
 
 
 def make_engine(url: DatabaseUrl) -> Engine:
     """An engine for readers, and for writers that do not own the database."""
-    return _engine(lambda: connect(url, "inferry"), pool_size=POOL, max_overflow=POOL)
+    engine = _engine(lambda: connect(url, "inferry"), pool_size=POOL, max_overflow=POOL)
+    event.listen(engine, "begin", _begin)
+    return engine
 
 
-def make_owner(url: DatabaseUrl) -> Engine:
-    """The engine of the one process that may write; its first use raises Conflict when there is another."""
+def make_writer(url: DatabaseUrl, epoch: int) -> Engine:
+    """The engine of the control process that leads in this epoch; its transactions raise Superseded in another one."""
+    engine = _engine(lambda: connect(url, process_name()), pool_size=1, max_overflow=0)
+    event.listen(engine, "begin", _begin)
 
-    def creator() -> Any:
-        made = connect(url, f"inferry control {os.getpid()} on {socket.gethostname()}"[:63])
-        try:
-            _own(made, url)
-        except BaseException:
-            made.close()
-            raise
-        return made
+    def fence(connection: Connection) -> None:
+        if connection.get_execution_options().get("inferry_write", False):
+            found = connection.exec_driver_sql("SELECT epoch FROM leader").scalar_one_or_none()
+            if found != epoch:
+                raise Superseded("Another control process leads now; nothing was changed.", retry_after=1.0)
 
-    return _engine(creator, pool_size=1, max_overflow=0)
+    event.listen(engine, "begin", fence)
+    return engine
 
 
-def connect(url: DatabaseUrl, application: str) -> Any:
+def make_engine_for_seat(url: DatabaseUrl, name: Callable[[], str], silence_s: float) -> Engine:
+    """The engine of one session, which says who it is by `name` and gives a silent server up soon."""
+    return _engine(lambda: connect(url, name(), silence_s), pool_size=1, max_overflow=0)
+
+
+def process_name() -> str:
+    """How this process is called in the database while it leads."""
+    return f"inferry control {os.getpid()} on {socket.gethostname()}"[:NAME_SIZE]
+
+
+def connect(url: DatabaseUrl, application: str, silence_s: float | None = None) -> Any:
     """One connection of the driver's own kind. Raises the driver's errors."""
     from inferry.storage.driver import Connection as Driver
 
@@ -68,7 +87,7 @@ def connect(url: DatabaseUrl, application: str) -> Any:
         password=url.password,
         database=url.name,
         ssl_context=_tls(url),
-        timeout=SILENCE_S,
+        timeout=silence_s or SILENCE_S,
         application_name=application,
         startup_params=SESSION,
         **place,
@@ -181,7 +200,6 @@ def _engine(creator: Callable[[], Any], **pool: int) -> Engine:
     except ModuleNotFoundError as error:
         raise MissingPlugin("PostgreSQL needs the package pg8000.", help="pip install 'inferry[postgres]'") from error
     event.listen(engine, "checkout", _see_that_it_answers)
-    event.listen(engine, "begin", _begin)
     event.listen(engine, "handle_error", _take_out)
     return engine
 
@@ -209,39 +227,6 @@ def _take_out(context: Any) -> None:
     """Tell the pool of connections that broke in ways the dialect does not know."""
     if is_gone(context.original_exception):
         context.is_disconnect = True
-
-
-def _own(made: Any, url: DatabaseUrl) -> None:
-    cursor = made.cursor()
-    give_up = time.monotonic() + OWNER_WAIT_S
-    while True:
-        cursor.execute(f"SELECT pg_try_advisory_lock({OWNER_KEY})")
-        (got,) = cursor.fetchone()
-        if got:
-            break
-        if time.monotonic() > give_up:
-            raise Conflict(
-                f"Another control process works with {url.shown}: {_holder(cursor)}.",
-                help="Stop that platform, or give this one a database of its own.",
-            )
-        made.rollback()
-        time.sleep(0.1)
-    made.commit()  # the lock is the session's
-
-
-HOLDER = f"""
-SELECT a.application_name, host(a.client_addr) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.locktype = 'advisory' AND l.granted AND ((l.classid::bigint << 32) | l.objid::bigint) = {OWNER_KEY}
-AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-"""  # noqa: S608 - a number of ours
-
-
-def _holder(cursor: Any) -> str:
-    cursor.execute(HOLDER)
-    row = cursor.fetchone()
-    if row is None or not row[0]:
-        return "one that does not say who it is"
-    return f"{row[0]} at {row[1]}" if row[1] else str(row[0])
 
 
 def _tls(url: DatabaseUrl) -> ssl.SSLContext | bool:

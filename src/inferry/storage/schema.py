@@ -38,14 +38,12 @@ class Database:
         self.reader.dispose()
 
 
-def open_database(url: str, *, own: bool = False) -> Database:
-    """A database whose schema is at the head. `own`: nobody else may write to it as long as it is open (on SQLite the
-    lock on the home sees to that)."""
-    database = _connect(url, own=own)
+def open_database(url: str, *, epoch: int = 0) -> Database:
+    """A database whose schema is at the head. `epoch`: the one in which this process leads, without which nothing is
+    written (0: whoever has it open may write; on SQLite the lock on the home sees to it that there is one)."""
+    database = _connect(url, epoch=epoch)
     try:
         with translated(database.called):
-            if own:
-                database.writer.connect().close()  # before a migration: the owner may be an older Inferry
             _bring_to_head(database)
     except BaseException:
         database.close()
@@ -73,7 +71,7 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(inferry_write=True)
 
 
-def _connect(url: str, *, own: bool = False) -> Database:
+def _connect(url: str, *, epoch: int = 0) -> Database:
     if url.startswith("sqlite:"):
         with translated():
             engine = sqlite.make_engine(url)
@@ -81,8 +79,8 @@ def _connect(url: str, *, own: bool = False) -> Database:
     target = parse_database_url(url)
     with translated():
         reader = postgres.make_engine(target)
-        owner = postgres.make_owner(target) if own else reader
-    return Database(reader, writing(owner), target.shown)
+        writer = postgres.make_writer(target, epoch) if epoch else reader
+    return Database(reader, writing(writer), target.shown)
 
 
 def _bring_to_head(database: Database) -> None:

@@ -5,7 +5,8 @@
     reply:   u32 length, u64 id, u8 kind, u8 content, u16 status, u32 json_size,
              u32 queue_us, u32 predict_us, u16 batch, u16 rows, body, and with TOLD u32 read, u32 written
 
-`length` counts all that follows it. `deadline` is CLOCK_MONOTONIC microseconds (0: none).
+`length` counts all that follows it. `deadline` is CLOCK_MONOTONIC microseconds (0: none); of STATUS and STOP it is
+the epoch of the control process that sends them, and a STOP of an older one than was heard of is not obeyed.
 `json_size` is the Inference-Header-Content-Length (0: the body is all JSON). Data only:
 nothing that could run code ever crosses a socket.
 

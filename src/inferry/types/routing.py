@@ -55,9 +55,10 @@ class EndpointRoute(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
-    """One generation of the table. `keys` are by id."""
+    """One generation of the table. `keys` are by id; `epoch`: the one of the control process that made it."""
 
     generation: int = 0
+    epoch: int = 0
     endpoints: dict[str, EndpointRoute] = {}
     keys: dict[str, Key] = {}
 
@@ -74,9 +75,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class GatewayNews(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Gateway -> control: a table is `applied` (its generation), a replica is `stuck` (its id), or the answer to
-    the question `told`; or answers to keep, feedback that came, or the loads of elastic revisions."""
+    the question `told`; or answers to keep, feedback that came, or the loads of elastic revisions. `refused`: a table
+    was not taken, since there is one of this later epoch."""
 
     applied: int = 0
+    refused: int = 0
     stuck: str = ""
     told: int = 0
     counters: tuple[RevisionCounters, ...] = ()

@@ -10,12 +10,14 @@ from inferry.types.replicas import InspectTask, ReplicaSpec
 
 
 class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A zygote's command line: where to listen, the lifeline's descriptor, what to import."""
+    """A zygote's command line: where to listen, the lifeline's descriptor, what to import; `epoch`: of the control
+    process that starts it."""
 
     socket: str
     lifeline: int
     runtime: str
     log: str
+    epoch: int = 0
 
 
 class ReplicaTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,10 +36,13 @@ class ReplicaTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fork(msgspec.Struct, frozen=True, kw_only=True):
-    """Control -> zygote: fork one child. Exactly one of the tasks is set."""
+    """Control -> zygote: fork one child. One of the tasks is set; without any it is a greeting, answered by the birth
+    of each child that lives, and then by an event without a child. `epoch`: the control process's; orders of an older
+    one than was heard of are refused."""
 
     id: str
-    log: str
+    log: str = ""
+    epoch: int = 0
     replica: ReplicaTask | None = None
     inspect: InspectTask | None = None
     convert: ConvertTask | None = None
@@ -45,8 +50,10 @@ class Fork(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ZygoteEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Zygote -> control: child `id` runs as `pid`, or has exited with `status` (negative: a signal)."""
+    """Zygote -> control: child `id` runs as `pid`, or has exited with `status` (negative: a signal); or order `id` was
+    `refused`, since a control process of a later epoch has spoken."""
 
     id: str
-    pid: int
+    pid: int = 0
     status: int | None = None
+    refused: bool = False

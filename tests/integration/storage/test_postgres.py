@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
-from inferry.errors import Conflict, InferryError, InvalidInput, MissingPlugin, StorageFull, Unavailable
-from inferry.storage import open_store
+from inferry.errors import Conflict, InferryError, InvalidInput, MissingPlugin, StorageFull, Superseded, Unavailable
+from inferry.storage import SqlStore, open_store
 from inferry.storage import postgres as module
+from inferry.storage import seat as seats
+from inferry.storage.seat import PostgresSeat
 from inferry.testing.store_contract import make_commit, make_key
 from inferry.types.database import parse_database_url
 from tests.support.postgres import PASSWORD, QUOTED, USER, Server
@@ -25,8 +29,32 @@ def server(postgres: Server) -> Server:
 
 @pytest.fixture
 def quick(monkeypatch) -> None:
-    monkeypatch.setattr(module, "OWNER_WAIT_S", 0.3)
+    monkeypatch.setattr(seats, "OWNER_WAIT_S", 0.3)
     monkeypatch.setitem(module.SESSION, "lock_timeout", "300ms")
+
+
+MADE: list[PostgresSeat] = []
+
+
+@pytest.fixture(autouse=True)
+def no_seat_is_left():
+    yield
+    while MADE:
+        MADE.pop().close()
+
+
+def seat_of(url: str, holder: str = "a", lease_s: float = 30.0) -> PostgresSeat:
+    MADE.append(PostgresSeat(url, holder, "place", lease_s))
+    return MADE[-1]
+
+
+def led(url: str) -> tuple[PostgresSeat, SqlStore]:
+    """A seat that leads, and its store."""
+    seat = seat_of(url)
+    seat.look()
+    lease = seat.take(gone=0, known=0)
+    assert lease is not None
+    return seat, open_store(url, epoch=lease.epoch)
 
 
 def refusal(url: str, **options: bool) -> InferryError:
@@ -38,61 +66,123 @@ def refusal(url: str, **options: bool) -> InferryError:
     return caught.value
 
 
-def test_the_second_owner_is_refused_and_told_of_the_first(server, quick) -> None:
+def test_a_lease_is_followed_until_it_runs_out_and_then_taken_in_the_next_epoch(server) -> None:
     url = server.fresh()
-    first = open_store(url, own=True)
-    error = refusal(url, own=True)
-    assert isinstance(error, Conflict)
-    assert f"inferry control {os.getpid()}" in error.message
-    first.commit_deploy(make_commit(), now=1)
+    first, second = seat_of(url, "a", 1.0), seat_of(url, "b")
+    assert first.look().lease is None
+    assert first.take(gone=0, known=0).epoch == 1
+    assert second.look().lease.holder == "a"
+    assert second.take(gone=0, known=0) is None
+    assert first.renew(1)
+    assert second.standbys() == [f"inferry standby {os.getpid()} on {socket.gethostname()}"[:63]]
+    time.sleep(1.1)
+    taken = second.take(gone=0, known=0)
+    assert (taken.epoch, taken.holder) == (2, "b")
+    assert not first.renew(1)
+    second.release(2)
+    assert first.take(gone=0, known=6).epoch == 7
+
+
+def test_a_holder_that_is_known_to_have_ended_is_not_waited_for(server) -> None:
+    url = server.fresh()
+    first, second = seat_of(url, "a"), seat_of(url, "b")
+    first.look()
+    first.take(gone=0, known=0)
     first.close()
-    second = open_store(url, own=True)
-    assert second.endpoint("fraud").revision == 1
-    second.close()
+    second.look()
+    assert second.take(gone=7, known=0) is None
+    assert second.take(gone=1, known=0).epoch == 2
 
 
-def test_two_owners_that_start_at_once_make_one_schema(server) -> None:
+def test_who_was_replaced_writes_no_more_and_reads_on(server) -> None:
     url = server.fresh()
-    made, errors = [], []
+    old, first = led(url)
+    first.commit_deploy(make_commit("a"), now=1)
+    old.release(1)
+    _new, second = led(url)
+    with pytest.raises(Superseded, match="Another control process leads"):
+        first.commit_deploy(make_commit("b"), now=2)
+    with pytest.raises(Superseded):
+        first.probe()
+    assert first.endpoint("fraud").revision == 1
+    second.commit_deploy(make_commit("b"), now=2)
+    assert second.endpoint("fraud").revision == 2
+    assert second.check() == []
+    for one in (first, second):
+        one.close()
 
-    def opening() -> None:
+
+def test_a_transaction_that_sleeps_is_ended_by_who_takes_over(server) -> None:
+    """The old leader is stopped within a transaction, with the write lock."""
+    url = server.fresh()
+    _old, first = led(url)
+    with pytest.raises(Unavailable), first._writing() as connection:
+        connection.exec_driver_sql("DELETE FROM keys")
+        new = seat_of(url, "b")
+        new.look()
+        assert new.take(gone=1, known=0).epoch == 2
+    first.close()
+
+
+def test_an_inferry_that_knows_no_leases_keeps_the_database(server, quick) -> None:
+    url = server.fresh()
+    older = module.connect(parse_database_url(url), "inferry control 1 on old")
+    older.cursor().execute(f"SELECT pg_advisory_lock({seats.OWNER_KEY})")
+    seat = seat_of(url)
+    seat.look()
+    with pytest.raises(Conflict, match="inferry control 1 on old"):
+        seat.take(gone=0, known=0)
+    older.close()
+    assert seat.take(gone=0, known=0).epoch == 1
+
+
+def test_many_that_start_at_once_make_one_schema_and_one_leader(server) -> None:
+    url = server.fresh()
+    led, errors = [], []
+
+    def opening(number: int) -> None:
         try:
-            made.append(open_store(url, own=True))
-            made[-1].close()
+            seat = seat_of(url, f"process {number}")
+            seat.look()
+            led.append(seat.take(gone=0, known=0))
+            open_store(url).close()
         except Exception as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=opening) for _ in range(3)]
+    threads = [threading.Thread(target=opening, args=(number,)) for number in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert errors == []
-    assert len(made) == 3
+    assert [lease.epoch for lease in led if lease] == [1]
 
 
-def test_who_lost_the_lock_writes_no_more(server, quick) -> None:
-    url = server.fresh()
-    first = open_store(url, own=True)
-    first.commit_deploy(make_commit("a"), now=1)
-    server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'inferry control%'")
-    second = open_store(url, own=True)
-    with pytest.raises(Conflict, match="Another control process"):
-        first.commit_deploy(make_commit("b"), now=2)
-    assert first.endpoint("fraud").revision == 1  # reading is free
-    second.commit_deploy(make_commit("b"), now=2)
-    second.close()
-    first.commit_deploy(make_commit("c"), now=3)
-    assert first.check() == []
-    assert first.endpoint("fraud").revision == 3
-    first.close()
+def test_the_lock_is_had_again_after_the_server_was_away() -> None:
+    server = Server().start()
+    try:
+        seat = seat_of(server.fresh())
+        seat.look()
+        seat.take(gone=0, known=0)
+        server.stop()
+        with pytest.raises(Unavailable):
+            seat.renew(1)
+        server.start()
+        assert seat.renew(1)
+        held = server.sql(
+            f"SELECT count(*) FROM pg_locks WHERE locktype='advisory' AND objid={seats.OWNER_KEY & 0xFFFFFFFF}"
+        )
+        assert held == "1"
+        seat.close()
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["restart", "crash"])
 def test_a_server_that_went_away_is_found_again(how) -> None:
     server = Server().start()
     try:
-        store = open_store(server.fresh(), own=True)
+        _seat, store = led(server.fresh())
         store.commit_deploy(make_commit("a"), now=1)
         server.stop(how)
         for call in (store.endpoints, store.probe, store.check):
@@ -109,7 +199,7 @@ def test_a_server_that_went_away_is_found_again(how) -> None:
 
 def test_a_server_that_dies_in_a_transaction_leaves_nothing_of_it(server) -> None:
     url = server.fresh()
-    store = open_store(url, own=True)
+    _seat, store = led(url)
     store.commit_deploy(make_commit("a"), now=1)
 
     def cut(endpoint):
@@ -124,7 +214,7 @@ def test_a_server_that_dies_in_a_transaction_leaves_nothing_of_it(server) -> Non
 
 
 def test_a_commit_that_nobody_acknowledged_is_said_to_be_unknown(server) -> None:
-    store = open_store(server.fresh(), own=True)
+    _seat, store = led(server.fresh())
     with pytest.raises(Unavailable, match="it was made, or not"), store._writing() as connection:
         connection.exec_driver_sql("SELECT 1")
         server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'inferry cont%'")
@@ -169,7 +259,7 @@ def test_wrong_password_user_or_database_are_told_apart(server) -> None:
 def test_the_unix_socket_works(server) -> None:
     name = parse_database_url(server.fresh()).name
     url = f"postgresql://{USER}:{QUOTED}@/{name}?host={server.folder}&port={server.port}"
-    store = open_store(url, own=True)
+    _seat, store = led(url)
     store.add_key(make_key("a"))
     store.close()
 

@@ -15,7 +15,7 @@ WRITER = """
 import sys
 from inferry.storage import open_store
 from inferry.testing.store_contract import make_commit, make_key
-store = open_store(sys.argv[1], own=True)
+store = open_store(sys.argv[1])
 number = int(sys.argv[2])
 while True:
     number += 1

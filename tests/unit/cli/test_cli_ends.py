@@ -24,7 +24,7 @@ MISSING = Canned(404, {"error": {"code": "not_found", "message": "No such.", "he
     [
         ["models"], ["versions", "m"], ["endpoints"], ["describe", "m"], ["describe", "m:1"], ["rollback", "m"],
         ["scale", "m", "2"], ["logs", "m"], ["delete", "m", "-y"], ["delete", "m:1", "-y"], ["keys", "list"],
-        ["keys", "create", "m"], ["keys", "revoke", "m"], ["doctor"],
+        ["keys", "create", "m"], ["keys", "revoke", "m"], ["doctor"], ["status"],
     ],
 )  # fmt: skip
 def test_a_refusal_is_a_sentence_and_exit_code_1(fake, inferry, arguments):
@@ -143,10 +143,10 @@ def test_up_hands_its_settings_over(composed, inferry, tmp_path):
     composed("up", 0)
     assert inferry("up").code == 0
     ports = ["--port", "0", "--grpc-port", "2", "--control-port", "1"]
-    assert inferry("up", "--home", "h", *ports, "--ready-file", "r", "--json").code == 0
+    assert inferry("up", "--home", "h", *ports, "--ready-file", "r", "--standbys", "1", "--json").code == 0
     assert composed.calls == [
-        ("up", (tmp_path / "home", "127.0.0.1", 8000, 8001, 8080, "", None, False, "", "")),
-        ("up", (Path("h"), "127.0.0.1", 0, 2, 1, "", Path("r"), True, "", "")),
+        ("up", (tmp_path / "home", "127.0.0.1", 8000, 8001, 8080, "", 0, "", None, False, "", "")),
+        ("up", (Path("h"), "127.0.0.1", 0, 2, 1, "", 1, "", Path("r"), True, "", "")),
     ]
 
 

@@ -199,6 +199,7 @@ def test_predict_refuses_a_ragged_table(inferry, tmp_path):
         (["keys", "list"], ["ci", "k1", "admin", "*"]),
         (["keys", "create", "shop"], ["inf_k2_shown-once\n"]),
         (["keys", "revoke", "ci"], ["The key ci is revoked."]),
+        (["status"], ["leader     inferry control 7 on host, epoch 3, since", "standbys   inferry standby 8 on host"]),
         (["doctor"], ["✓ storage: 12 rows", "✓ sandbox: landlock 4"]),
     ],
 )  # fmt: skip
@@ -224,6 +225,7 @@ def test_commands_speak_to_people(inferry, arguments, texts):
         (["keys", "list"], {"keys"}),
         (["keys", "create", "shop"], {"id", "name", "role", "key"}),
         (["keys", "revoke", "ci"], {"revoked"}),
+        (["status"], {"version", "http", "database", "problem", "leader", "endpoints", "revisions", "ready"}),
         (["doctor"], {"ok", "checks"}),
         (["predict", "fraud"], {"model", "version", "predictions", "request_id"}),
     ],
