@@ -14,7 +14,7 @@ demo: setup  ## real models answer real requests
 
 test: lint  ## everything that must hold; what comes after a failed part is run all the same
 	@failed=0; \
-	tools/run-tests -n $(WORKERS) --durations=20 -m "not slow and not frameworks" || failed=1; \
+	tools/run-tests -n $(WORKERS) --dist worksteal --durations=20 -m "not slow and not frameworks" || failed=1; \
 	tools/run-tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 -m frameworks || failed=1; \
 	tools/run-tests -n $(WORKERS) --maxschedchunk 1 --durations=20 -m slow || failed=1; \
 	exit $$failed
