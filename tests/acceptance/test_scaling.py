@@ -164,6 +164,23 @@ def test_a_schedule_starts_replicas_without_a_request_and_is_removed(platform, m
     assert "schedule" not in row()["scaling"]
 
 
+def test_how_long_it_stays_may_be_chosen_from_the_cost_of_its_start(platform, model_dir) -> None:
+    deploy(platform, model_dir / "chosen", "chosen", *ELASTIC[:4], "--idle-timeout", "auto")
+    assert ask(platform, "chosen").status_code == 200
+
+    def figures() -> dict[str, Any]:
+        last: dict[str, Any] | None = explained(platform, "chosen")[0]["last"]
+        return last["figures"] if last is not None else {}
+
+    wait_until(lambda: figures().get("keep_why"), 60, "it is chosen")
+    found = figures()
+    assert found["keep_why"].startswith("a start of ")
+    assert 10 <= found["keep_s"] <= 3600
+    platform.cli("scale", "chosen", "--wait-price", "1000000")
+    wait_until(lambda: figures().get("keep_s") == 3600, 60, "a wait that costs more keeps it for as long as may be")
+    assert "60 min without a request: a start of " in platform.run("scale", "explain", "chosen").stdout
+
+
 def test_replicas_follow_a_target_latency_and_late_answers_are_counted(platform, model_dir) -> None:
     folder = model_dir / "latency"
     sample = models.column_sample(folder, "seconds", [0.01])

@@ -55,12 +55,15 @@ def length_text(seconds: float) -> str:
     """A length of time as `parse` takes it: 90s, 10h."""
     for unit, scale in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
         if seconds >= scale and seconds % scale == 0:
-            return f"{seconds / scale:g}{unit}"
-    return f"{seconds * 1000:g}ms" if seconds < 1 else f"{seconds:g}s"
+            return f"{seconds / scale:.10g}{unit}"
+    return f"{seconds * 1000:.10g}ms" if seconds < 1 else f"{seconds:.10g}s"
 
 
 def time_text(seconds: float) -> str:
     """A length of time for people."""
+    for unit, scale, least in (("h", 3600.0, 10_000), ("min", 60.0, 1000)):
+        if seconds >= least:
+            return f"{seconds / scale:.3g} {unit}"
     for unit, scale in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= scale:
             return f"{seconds / scale:.3g} {unit}"
