@@ -1,8 +1,9 @@
 """What it costs that a replica is on another machine: the same requests to one here and to one on a Ray node.
 
 A platform with a local replica, and one whose replica runs in a network namespace of its own on a real Ray cluster; the
-same tiny ONNX model in both. By turns, in one run: so many requests under way to the one, then to the other. Medians of
-the rounds' p50, their difference and ratio. Needs root, `ip` and the package ray.
+same tiny ONNX model in both. By turns, in one run: so many requests under way to the one, then to the other; and users
+who ask the one, then the other, so many times a second (with wrk). Medians of the rounds' p50, their difference and
+ratio. Needs root, `ip` and the package ray.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import os
 import statistics
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from bench.connection import Post
 from bench.conversion import put
-from bench.load import generator, run
+from bench.load import generator, run, users
 from tests.support import models
 from tests.support.platform import Platform
 from tests.support.ray_cluster import RayCluster, missing
 
-CONCURRENCY = (1, 8, 32)
+CONCURRENCY = (1, 8)
+RATE = 1000.0
 SECONDS = 3.0
 BEGIN, END = "<!-- bench.ray_path -->", "<!-- /bench.ray_path -->"
 
@@ -59,10 +62,10 @@ def main() -> int:
 
 def bodies() -> dict[str, list[list[float]]]:
     """What is asked: one row, and many."""
-    return {"1 row": models.IRIS_ROWS[:1], "5,000 rows, 100 KB": models.IRIS_ROWS * 2500}
+    return {"1 row": models.IRIS_ROWS[:1], "500 rows, 10 KB": models.IRIS_ROWS * 250}
 
 
-def measure(platforms: dict[str, Platform], rounds: int) -> dict[tuple[str, int], dict[str, tuple[float, float]]]:
+def measure(platforms: dict[str, Platform], rounds: int) -> dict[tuple[str, str], dict[str, tuple[float, float]]]:
     """By body and concurrency: where the replica is -> median of the p50 (ms), and of the requests a second."""
     found = {}
     for body, rows in bodies().items():
@@ -73,32 +76,33 @@ def measure(platforms: dict[str, Platform], rounds: int) -> dict[tuple[str, int]
             )
             for where, platform in platforms.items()
         }  # fmt: skip
-        for count in CONCURRENCY:
+        rates = {f"{RATE:,.0f} a second": partial(users, rate=RATE)} if generator() == "wrk" and len(rows) == 1 else {}
+        for how, load_of in {**{str(count): partial(run, connections=count) for count in CONCURRENCY}, **rates}.items():
             loads = {where: [] for where in platforms}
             for number in range(rounds + 1):
                 for where in sorted(posts, reverse=bool(number % 2)):
-                    load = run(posts[where], count, SECONDS)
+                    load = load_of(posts[where], seconds=SECONDS)
                     assert not load.errors, (where, load)
                     if number:  # the first warms up
                         loads[where].append(load)
-            found[body, count] = {
+            found[body, how] = {
                 where: (statistics.median(each.p50 for each in all_), statistics.median(each.rate for each in all_))
                 for where, all_ in loads.items()
             }
-            print(body, count, found[body, count], file=sys.stderr, flush=True)
+            print(body, how, found[body, how], file=sys.stderr, flush=True)
     return found
 
 
-def tabulate(found: dict[tuple[str, int], dict[str, tuple[float, float]]]) -> str:
+def tabulate(found: dict[tuple[str, str], dict[str, tuple[float, float]]]) -> str:
     """The table for people."""
     lines = [
         "| body | under way | p50 here | p50 on a node | difference | ratio | requests/s here | on a node |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for (body, count), at in found.items():
+    for (body, how), at in found.items():
         (near, near_rate), (far, far_rate) = at["here"], at["there"]
         lines.append(
-            f"| {body} | {count} | {near:.2f} ms | {far:.2f} ms | {far - near:+.2f} ms | {far / near:.2f} "
+            f"| {body} | {how} | {near:.2f} ms | {far:.2f} ms | {far - near:+.2f} ms | {far / near:.2f} "
             f"| {near_rate:,.0f} | {far_rate:,.0f} |"
         )
     told = f"On {os.cpu_count()} cores, which the load ({generator()}), both platforms and Ray's processes share."

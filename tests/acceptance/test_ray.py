@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -48,7 +50,7 @@ def far(cluster, place, package_cache):
     """The platform whose replicas run on the cluster."""
     arguments = "--backend", "ray", "--ray-address", cluster.address
     running = Platform(
-        place / "home", *arguments, env={**cluster.env, **package_cache, "INFERRY_RAY_PLACE_TIMEOUT": "8"}
+        place / "home", *arguments, env={**cluster.env, **package_cache, "INFERRY_RAY_PLACE_TIMEOUT": "15"}
     )
     try:
         yield running.start()
@@ -130,12 +132,52 @@ def test_a_node_with_disks_of_its_own_is_sent_the_bundle_and_builds_the_environm
 
 def test_where_there_is_no_room_it_says_what_is_missing(far, files, sample):
     with pytest.raises(CommandFailed) as failed:
-        far.deploy(models.constant(files, 3), "roomless", "--cpus", "64", sample=sample)
-    assert "64 CPU; none of the 4 nodes has CPU" in failed.value.stderr + failed.value.stdout
-    with pytest.raises(CommandFailed) as failed:
         far.deploy(models.constant(files, 3), "roomless", "--resource", "special=1.5", "--replicas", "2", sample=sample)
     assert "Free now" in failed.value.stderr + failed.value.stdout
     processes.wait_until(lambda: not hosts(far), WAIT_S, "nothing is left of it")
+
+
+def test_the_doctor_looks_at_the_cluster(far):
+    rows = far.cli("doctor")["checks"]
+    assert [row["detail"].partition(" at ")[0] for row in rows if row["name"] == "ray"] == ["4 nodes"]
+
+
+def test_several_gpus_of_a_replica_are_taken_on_one_node_all_or_none(cluster):
+    """GPUs that are declared and not there, so an actor stands for the replica's host."""
+    script = f"""
+import asyncio
+from inferry.backends.ray_cluster import Cluster
+from inferry.policy.placement import Place
+class Where:
+    def __init__(self, _):
+        pass
+    async def told(self):
+        import ray
+        return ray.util.get_node_ip_address(), ray.get_gpu_ids()
+async def main():
+    cluster, place = Cluster({cluster.address!r}, "gangs"), Place(cpus=0.1, gpus=2)
+    host = await cluster.make(Where, b"", "first", place, await cluster.gang("first", place))
+    print(await host.told.remote())
+    while " 0 GPU" not in (said := await cluster.missing(place)):  # nodes tell what is free now and then
+        await asyncio.sleep(0.1)
+    print(said)
+    await cluster.end(host, "first", gang=True)
+    host = await cluster.make(Where, b"", "second", place, await cluster.gang("second", place))
+    print(await host.told.remote(), await cluster.names())
+    await cluster.end(host, "second", gang=True)
+    print(await cluster.missing(Place(cpus=0.1, gpus=4)))
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **cluster.env}, capture_output=True, text=True,
+        timeout=WAIT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, full, second, never = done.stdout.splitlines()
+    assert first == f"('{cluster.ip_of(2)}', [0, 1])"
+    assert "0 GPU" in full
+    assert second == f"{first} ['second']"
+    assert "needs 0.1 CPU, 4 GPU; none of the 4 nodes has GPU" in never
 
 
 def test_a_control_process_that_comes_back_finds_the_replicas(far, files, sample):

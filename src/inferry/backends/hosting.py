@@ -15,6 +15,7 @@ import secrets
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +32,7 @@ from inferry.types.zygote import ReplicaTask
 
 POLL_S = 0.01
 LOG_PART = 64 << 10
+LEFT_S = 86_400.0
 MOST_BUNDLES = 20
 """So many are kept on a machine beside the newest; the ones that were used longest ago go."""
 
@@ -95,6 +97,9 @@ class Copies:
         for folder in kept[MOST_BUNDLES:]:  # a replica that has loaded one does not need it any more
             doomed = folder.rename(self._root / f".gone-{secrets.token_hex(4)}")
             shutil.rmtree(doomed, ignore_errors=True)
+        for path in self._root.glob(".[gr]*"):  # of hosts that were killed
+            if path.stat().st_mtime < time.time() - LEFT_S:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 class Hosting:

@@ -53,8 +53,12 @@ class Trust(Protocol):
         """Of control's own connections."""
         ...
 
+    def sign(self, replica: str, request: str) -> Identity:
+        """What a replica shows, for the key that its host has made."""
+        ...
+
     def issue(self, replica: str) -> Identity:
-        """What a replica shows."""
+        """The same with a key, for over a channel that is safe."""
         ...
 
     def name(self, replica: str) -> str:
@@ -115,7 +119,10 @@ class RayBackend:
                 await self._send(host, spec.bundle, bundle)
                 limit = ENGINE_LOAD_S.get(spec.runtime, LOAD_S)
                 task = HostTask(
-                    spec=spec, identity=self._trust.issue(spec.id), lock=lock_of(spec, bundle), limit_s=limit
+                    spec=spec,
+                    identity=self._trust.sign(spec.id, hosted.request),
+                    lock=lock_of(spec, bundle),
+                    limit_s=limit,
                 )
                 self._permit.check()
                 told = await said(host.start.remote(msgspec.json.encode(task)), BUILD_S + limit, Told)

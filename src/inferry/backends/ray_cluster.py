@@ -7,8 +7,10 @@ Ray that wait for its head run in threads. Ray's own words are put into errors t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from inferry.backends.devices import find_devices
 from inferry.errors import MissingPlugin, Unavailable
@@ -17,6 +19,9 @@ from inferry.types.devices import Devices, Gpu
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+ANSWER_S, END_S = 30.0, 3.0
 NODE_ID = "ray.io/node-id"
 JOIN_HELP = (
     "See that the cluster runs (ray status), that this machine is one of its nodes (ray start --address=HOST:PORT), "
@@ -36,9 +41,12 @@ class Cluster:
     async def join(self) -> Any:
         """The package ray, connected. Raises MissingPlugin, Unavailable."""
         async with self._lock:
-            if self._ray is None or not self._ray.is_initialized():
-                self._ray = await asyncio.to_thread(self._join)
-            return self._ray
+            return await asyncio.to_thread(self._joined)
+
+    def _joined(self) -> Any:
+        if self._ray is None or not self._ray.is_initialized():
+            self._ray = self._join()
+        return self._ray
 
     def _join(self) -> Any:
         ray = load()
@@ -70,7 +78,7 @@ class Cluster:
             options |= {"scheduling_strategy": "SPREAD", "label_selector": first}
             if others:
                 options["fallback_strategy"] = [{"label_selector": other} for other in others]
-        return await asyncio.to_thread(lambda: ray.remote(kind).options(**options).remote(argument))
+        return await patiently(lambda: ray.remote(kind).options(**options).remote(argument))
 
     async def gang(self, name: str, place: Place) -> Any:
         """All GPUs of one replica, on one node and taken at once or not at all: a placement group."""
@@ -80,23 +88,25 @@ class Cluster:
         bundle = {"CPU": place.cpus, "GPU": place.gpus, **place.resources}
         if place.memory:
             bundle["memory"] = place.memory
-        return await asyncio.to_thread(
-            placement_group, [bundle], strategy="STRICT_PACK", name=name, lifetime="detached",
-            bundle_label_selector=[selectors(place)[-1]],
-        )  # fmt: skip
+        selector = selectors(place._replace(beside=()))[0]
+        return await patiently(
+            lambda: placement_group(
+                [bundle], strategy="STRICT_PACK", name=name, lifetime="detached", bundle_label_selector=[selector]
+            )
+        )
 
     async def find(self, name: str) -> Any:
         """The handle of an actor, None when there is none."""
         ray = await self.join()
         try:
-            return await asyncio.to_thread(ray.get_actor, name, self.namespace)
+            return await patiently(lambda: ray.get_actor(name, self.namespace))
         except ValueError:
             return None
 
     async def names(self) -> list[str]:
         """All actors of this platform."""
         ray = await self.join()
-        known = await asyncio.to_thread(ray.util.list_named_actors, True)
+        known = await patiently(lambda: ray.util.list_named_actors(True))
         return [each["name"] for each in known if each["namespace"] == self.namespace]
 
     async def end(self, handle: Any, name: str, *, gang: bool = False) -> None:
@@ -104,26 +114,27 @@ class Cluster:
         try:
             ray = await self.join()
             if handle is not None:
-                await asyncio.to_thread(ray.kill, handle)
+                with contextlib.suppress(Exception):  # it ends in the midst of the call
+                    await asyncio.wait_for(handle.end.remote(), END_S)
+                await patiently(lambda: ray.kill(handle))
             if gang:
                 from ray.util import get_placement_group, remove_placement_group
 
-                await asyncio.to_thread(lambda: remove_placement_group(get_placement_group(name)))
+                await patiently(lambda: remove_placement_group(get_placement_group(name)))
         except Exception as error:  # noqa: BLE001 - whatever Ray raises of what is gone
             log.info("%s could not be ended: %s", name, error)
 
     async def missing(self, place: Place) -> str:
         """What the cluster lacks for it, for people."""
         ray = await self.join()
-        return missing(place, await asyncio.to_thread(lambda: nodes(ray)))
+        return missing(place, await patiently(lambda: nodes(ray)))
 
     def devices(self) -> Devices:
         """What all nodes together have. Called in a thread.
 
         Models are inspected on this machine, so GPUs count only when there is one here as well.
         """
-        ray = self._ray if self._ray is not None and self._ray.is_initialized() else self._join()
-        there = ray.cluster_resources()
+        there = self._joined().cluster_resources()
         count, own = int(there.get("GPU", 0)), find_devices().gpus
         note = "the Ray cluster has no GPU"
         if count and not own:
@@ -135,10 +146,22 @@ class Cluster:
         cores, tpus = int(there.get("CPU", 0)), int(there.get("TPU", 0))
         return Devices(cores=cores, gpus=gpus, tpus=tpus, note=note, elsewhere=True)
 
+    def nodes(self) -> list[Node]:
+        """The nodes that are alive. Called in a thread."""
+        return nodes(self._joined())
+
     def leave(self) -> None:
         """Hang up."""
         if self._ray is not None:
             self._ray.shutdown()
+
+
+async def patiently(work: Callable[[], T]) -> T:
+    """What waits for Ray's head, in a thread. Raises Unavailable when that does not answer."""
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(work), ANSWER_S)
+    except TimeoutError:
+        raise Unavailable("Ray's head does not answer.", help=JOIN_HELP) from None
 
 
 def load() -> Any:

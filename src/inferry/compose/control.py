@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
 import socket
 import sys
 import time
@@ -19,22 +18,18 @@ from inferry.api.app import Api, build
 from inferry.api.gitops import Repositories
 from inferry.api.pipelines import Ladders
 from inferry.api.webhooks import Hooks
-from inferry.backends.devices import find_devices
 from inferry.backends.local import LocalBackend, Readers
-from inferry.backends.ray import RayBackend
-from inferry.backends.ray_cluster import Cluster, load
 from inferry.backends.zygotes import Zygotes
 from inferry.bundles.converting import read_converted
 from inferry.bundles.verdict import read_result
 from inferry.compose import chores
+from inferry.compose.backend import choose
 from inferry.compose.blobs import open_blobs, settle
 from inferry.compose.checks import make_checks
 from inferry.compose.database import open_patiently
 from inferry.compose.leading import Contest
 from inferry.compose.process import HttpServer, announce, http_server, on_lifeline, run, say
-from inferry.compose.ray_host import Host
 from inferry.compose.settings import READY, STEPPED_DOWN, ControlSettings, Layout
-from inferry.compose.trust import Trust
 from inferry.control.build import PLATFORM, Builder
 from inferry.control.collector import Collector
 from inferry.control.database import DatabaseWatch
@@ -65,19 +60,14 @@ from inferry.environments.lean import has_nvidia_driver
 from inferry.environments.pip_settings import read_pip_settings
 from inferry.errors import InferryError, Superseded
 from inferry.interfaces.backend import Backend
-from inferry.interfaces.blobs import BlobStore
-from inferry.interfaces.lead import Alone, Permit
+from inferry.interfaces.lead import Alone
 from inferry.interfaces.store import MetadataStore
 from inferry.protocols.glimpse import glimpse
-from inferry.security import tls
-from inferry.security.authority import Authority
-from inferry.security.files import read_private, write_private
+from inferry.security.files import read_private
 from inferry.security.sandbox import clean_environment
 from inferry.storage.blobs import DirectoryBlobs
 from inferry.storage.metadata import SqlStore
 from inferry.storage.object_blobs import ObjectBlobs
-from inferry.types.devices import Devices
-from inferry.types.hosts import HostConfig
 from inferry.version import __version__
 
 log = logging.getLogger(__name__)
@@ -128,7 +118,7 @@ def assemble(
     variables = clean_environment(settings.variables, str(layout.run))
     zygotes = Zygotes(layout.run, layout.logs, BOOT, settings.lifeline, environments.python, variables, permit)
     local = LocalBackend(layout.run, layout.logs, zygotes, blobs, Readers(read_result, read_converted), permit)
-    backend, find = (local, find_devices) if not settings.ray else on_ray(settings, layout, local, blobs, permit)
+    backend, find, of_backend = choose(settings, layout, local, blobs.path, permit)
     fleet = Fleet(backend, find)
     inputs = Inputs(store, store, settings.http, layout.admin_key, lambda *name: store.resolve(*name).number, time.time)
     feedback = Feedback(store, store, glimpse, time.time, inputs)
@@ -154,6 +144,7 @@ def assemble(
     hands = Hands(service, store, store, store, inputs, settings.http, layout.admin_key)
     watch = DatabaseWatch(store.probe, reconciler.refresh)
     leader = permit.told if isinstance(permit, Leadership) else None
+    checks = make_checks(layout, store, blobs, fleet, reconciler, publisher, leader, settings.standbys)
     return Control(
         store=store,
         blobs=blobs,
@@ -166,7 +157,7 @@ def assemble(
         reconciler=reconciler,
         service=service,
         status=Status(__version__, settings.http, store.called, watch, reconciler, leader),
-        doctor=Doctor(make_checks(layout, store, blobs, fleet, reconciler, publisher, leader, settings.standbys)),
+        doctor=Doctor({**checks, **of_backend}),
         watch=watch,
         pepper=pepper,
         projects=Projects(store, store, store, store, service, service.delete_endpoint, time.time),
@@ -174,25 +165,6 @@ def assemble(
         webhooks=Webhooks(store, Messenger(), pepper, f"urn:inferry:{socket.gethostname()}", time.time),
         gitops=GitOps(store, Onlooker(LOOK, here), layout.staging, pepper, time.time),
     )
-
-
-def on_ray(
-    settings: ControlSettings, layout: Layout, local: LocalBackend, blobs: BlobStore, permit: Permit
-) -> tuple[Backend, Callable[[], Devices]]:
-    """Replicas on the nodes of a Ray cluster, and what those have to compute on."""
-    load()  # where it is missing, the platform does not start
-    trust = Trust(Authority(layout.authority), layout.identity)
-    trust.renewing = asyncio.create_task(trust.run())
-    token = secrets.token_hex(32)
-    write_private(layout.shared, token.encode())
-    cluster = Cluster(settings.ray, f"inferry-{trust.platform}")
-    config = HostConfig(version=__version__, platform=trust.platform, home=settings.home, token=token)
-    dial = partial(tls.dial, asyncio.get_running_loop())
-    backend = RayBackend(
-        local, cluster, Host, config, trust, dial, bundle_path=blobs.path, placed=layout.placed, logs=layout.logs,
-        permit=permit, place_s=settings.ray_place_s,
-    )  # fmt: skip
-    return backend, cluster.devices
 
 
 async def serve(settings: ControlSettings) -> None:

@@ -7,6 +7,8 @@ the platform. It ends by itself when control has not been heard for LEASE_S, and
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import shutil
 import sys
@@ -24,12 +26,14 @@ from inferry.environments.lean import has_nvidia_driver
 from inferry.environments.pip_settings import read_pip_settings
 from inferry.errors import InferryError
 from inferry.interfaces.lead import Alone
+from inferry.security.authority import request
 from inferry.security.sandbox import clean_environment
 from inferry.types.hosts import HostConfig, Hosted, HostTask, Told
 from inferry.version import __version__
 
 BOOT = Path(__file__).with_name("boot.py")
 LEASE_S = 600.0
+RUNS, PREFIX = "/tmp", "inferry-host-"  # noqa: S108 - paths of sockets must be short
 
 
 class Home:
@@ -73,12 +77,17 @@ class Host:
                 f"pip install 'inferry[ray]=={told.version}' on every node"
             )
         os.umask(0o077)
+        with contextlib.suppress(OSError):  # only root may; Ray gives its workers the processor last (worker_niceness)
+            os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, os.getppid()))
         self._home = Home(told)
-        self._run = Path(tempfile.mkdtemp(prefix="inferry-", dir="/tmp"))  # socket paths must be short
+        sweep()
+        self._run = Path(tempfile.mkdtemp(prefix=PREFIX, dir=RUNS))
+        self._lock = hold(self._run)
         lifeline, self._hold = os.pipe()
         os.set_inheritable(self._hold, False)
         environment = clean_environment(os.environ, str(self._run))
         zygotes = Zygotes(self._run, self._run, BOOT, lifeline, self._home.environments.python, environment, Alone())
+        self._key, self._request = request()
         self._hosting = Hosting(node_ip(), self._run, self._home.copies, self._home.environments, zygotes)
         self._heard = time.monotonic()
         self._watching: asyncio.Task[None] | None = None
@@ -88,9 +97,7 @@ class Host:
         import ray
 
         self._watching = self._watching or asyncio.create_task(self._watch())
-        context = ray.get_runtime_context()
-        gpus = tuple(str(id) for id in ray.get_gpu_ids())
-        return msgspec.json.encode(Hosted(node=context.get_node_id(), pid=os.getpid(), gpus=gpus))
+        return msgspec.json.encode(Hosted(node=ray.get_runtime_context().get_node_id(), request=self._request))
 
     async def has(self, digest: str) -> bool:
         """Whether a bundle is here."""
@@ -117,6 +124,8 @@ class Host:
         bundle = self._home.bundle(wanted.spec.bundle)
         if bundle is None:
             return msgspec.json.encode(Told(code="unavailable", message="The bundle went away again. Try once more."))
+        identity = msgspec.structs.replace(wanted.identity, key=self._key)
+        wanted = msgspec.structs.replace(wanted, identity=identity)
         gpus = tuple(str(id) for id in ray.get_gpu_ids())
         return msgspec.json.encode(await self._hosting.start(wanted, bundle, gpus))
 
@@ -129,13 +138,33 @@ class Host:
         """End the replica at once."""
         self._hosting.kill()
 
+    async def end(self) -> None:
+        """End the replica and this process, and leave nothing. Never returns."""
+        self._hosting.kill()
+        shutil.rmtree(self._run, ignore_errors=True)
+        os._exit(0)
+
     async def _watch(self) -> None:
         """Until control is not heard for too long."""
         while (left := self._heard + LEASE_S - time.monotonic()) > 0:  # noqa: ASYNC110 - the moment moves
             await asyncio.sleep(left)
-        self._hosting.kill()
-        shutil.rmtree(self._run, ignore_errors=True)
-        os._exit(0)
+        await self.end()
+
+
+def hold(run: Path) -> int:
+    """Show that a run folder is in use, for as long as this process lives."""
+    descriptor = os.open(run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def sweep() -> None:
+    """Remove the run folders of hosts that were killed."""
+    for run in Path(RUNS).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if (run / "lock").exists():
+                os.close(hold(run))
+                shutil.rmtree(run, ignore_errors=True)
 
 
 def node_ip() -> str:

@@ -43,8 +43,12 @@ class Trust:
             write_private(self._shown, msgspec.json.encode(self._authority.issue(GATEWAY, connects=True)))
         return self._context
 
+    def sign(self, replica: str, request: str) -> Identity:
+        """What a replica shows, for the key that its host has made."""
+        return self._authority.sign(replica_name(replica), request)
+
     def issue(self, replica: str) -> Identity:
-        """What a replica shows."""
+        """The same with a key, for over a channel that is safe."""
         return self._authority.issue(replica_name(replica), connects=False)
 
     def name(self, replica: str) -> str:

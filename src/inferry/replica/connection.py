@@ -178,5 +178,6 @@ class RemoteConnection(Connection):
         """The request with its deadline by this machine's clock. Raises FrameError when it lends what cannot be."""
         if request.flags & frames.FLAG_SEGMENT:
             raise frames.FrameError("shared memory between machines")
-        left = request.deadline
-        return request._replace(deadline=left and time.monotonic_ns() // 1000 + left)
+        if request.kind != frames.INFER or not request.deadline:
+            return request
+        return request._replace(deadline=time.monotonic_ns() // 1000 + request.deadline)

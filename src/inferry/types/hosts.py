@@ -9,7 +9,8 @@ from inferry.types.replicas import ReplicaSpec
 
 
 class HostTask(msgspec.Struct, frozen=True, kw_only=True):
-    """One replica to start. `lock`: its environment's, to build it from; `limit_s`: how long its model may load."""
+    """One replica to start. `identity` has no key: that is the host's. `lock`: its environment's, to build it from;
+    `limit_s`: how long its model may load."""
 
     spec: ReplicaSpec
     identity: Identity
@@ -28,11 +29,10 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hosted(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a host is: the machine's name, and the GPUs that it was given."""
+    """Where a host is: its node's id, and its request for its replica's certificate, whose key stays there."""
 
     node: str
-    pid: int
-    gpus: tuple[str, ...] = ()
+    request: str
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):

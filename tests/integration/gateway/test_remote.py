@@ -6,13 +6,14 @@ import ssl
 import time
 from contextlib import suppress
 
+import msgspec
 import pytest
 
 from inferry.backends.channel import Channel, Secure
-from inferry.errors import Unavailable
+from inferry.errors import InvalidInput, Unavailable
 from inferry.gateway import core as core_module
 from inferry.gateway.core import Core
-from inferry.security.authority import Authority
+from inferry.security.authority import Authority, request
 from inferry.security.keys import KeyRing
 from inferry.security.tls import CONTROL, GATEWAY, connecting_context, dial, listening_context, replica_name
 from inferry.types import frames
@@ -154,6 +155,17 @@ async def test_whoever_is_not_that_replica_is_not_spoken_to(machines, authority,
     machines.serve(other_name, stranger, right)
     assert (await ask(machines, b"[1]"))[0] == 200
     assert [machines.core.links[name].ready for name in "acd"] == [False, False, True]
+
+
+async def test_a_key_that_stays_where_it_was_made_is_good_for_that_replica_alone(machines, authority):
+    key, asked = request()
+    signed = authority.sign(replica_name("a"), asked)
+    assert signed.key == ""
+    shown = msgspec.structs.replace(signed, key=key)
+    machines.serve(machines.start("a", identity=shown))
+    assert (await ask(machines, b"[1]"))[0] == 200
+    with pytest.raises(InvalidInput):
+        authority.sign(replica_name("a"), key)
 
 
 async def test_a_replica_answers_nobody_without_a_certificate_and_goes_on_serving(machines, authority):
