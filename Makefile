@@ -1,5 +1,5 @@
 # The seven verbs. The environment in .venv is made, and made again when pyproject.toml changes, by whichever comes first.
-.PHONY: setup demo test test-postgres bench bench-peers bench-overload bench-soak bench-conversion bench-networks bench-rollouts bench-live-rollouts bench-captures bench-cold bench-ray lint docs bench-simulate
+.PHONY: setup demo test test-postgres bench bench-peers bench-overload bench-soak bench-conversion bench-networks bench-rollouts bench-live-rollouts bench-captures bench-cold bench-ray lint docs bench-simulate bench-density
 PYTHON := .venv/bin/python
 # One more than the two cores of CI: a test waits for the processes that it started about half of its time.
 WORKERS ?= 3
@@ -55,6 +55,9 @@ bench-ray: setup  ## what it costs that a replica is on another machine: a Ray n
 
 bench-captures: setup  ## what keeping answers for feedback costs the gateway
 	@$(PYTHON) -m bench.captures
+
+bench-density: setup  ## a thousand models on memory for twenty, against LRU and the optimum (ten minutes)
+	@$(PYTHON) -m bench.density --write docs/tasks/density.md
 
 bench-cold: setup  ## from zero replicas to an answer, against a fresh Python process
 	@$(PYTHON) -m bench.cold_start

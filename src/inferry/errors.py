@@ -234,6 +234,12 @@ class ReplicaLost(Unavailable):
     code = "replica_lost"
 
 
+class NoRoom(Unavailable):
+    """The models that are loaded hold all the memory that models may take, and all of them are at work."""
+
+    code = "no_memory"
+
+
 class DeadlineExceeded(InferryError):
     """No answer in time."""
 

@@ -99,7 +99,7 @@ class Api:
 
     async def status(self, request: Request, key: Key) -> Any:
         """How it is, and who leads."""
-        return await asyncio.to_thread(self._status.told)
+        return await asyncio.to_thread(self._status.told) | self._status.now()
 
     async def endpoints(self, request: Request, key: Key) -> Any:
         """All endpoints."""

@@ -10,15 +10,16 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import NamedTuple, Self, cast
 
 import msgspec
 
+from inferry.backends.memory import held_by, shared_by
 from inferry.errors import DeadlineExceeded, Unavailable
 from inferry.interfaces.lead import Alone, Permit
 from inferry.types import frames
 from inferry.types.address import TcpAddress, read_address
+from inferry.types.density import Held
 from inferry.types.identity import Identity
 from inferry.types.replicas import ReplicaSpec, ReplicaStatus
 
@@ -47,6 +48,7 @@ class Channel(asyncio.Protocol):
         self.spec: ReplicaSpec
         self.status: ReplicaStatus
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.stopping = False
         self._transport: asyncio.Transport | None = None
         self._inbox = frames.Inbox(1 << 16)
         self._ids = itertools.count(1)
@@ -70,13 +72,13 @@ class Channel(asyncio.Protocol):
         channel.spec = channel.status.spec
         return channel
 
-    def memory_mb(self) -> float | None:
-        """Its resident memory, None when the process is gone."""
-        try:
-            pages = Path(f"/proc/{self.status.pid}/statm").read_text().split()[1]
-        except (OSError, IndexError):
-            return None
-        return int(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    def held(self) -> Held | None:
+        """Its private memory, None when the process is gone."""
+        return held_by(self.status.pid) if self._far is None else None
+
+    def shared(self) -> int:
+        """What it has mapped of its bundle's files together with others."""
+        return shared_by(self.status.pid, self.spec.bundle) if self._far is None else 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Greet."""
@@ -126,12 +128,14 @@ class Channel(asyncio.Protocol):
     async def stop(self) -> None:
         """Ask it to finish and exit. Raises Superseded when this process leads no longer."""
         self._permit.check()
+        self.stopping = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frames.pack_request(next(self._ids), frames.STOP, deadline=self._permit.epoch))
 
     def kill(self) -> None:
         """End it at once. Raises Superseded when this process leads no longer."""
         self._permit.check()
+        self.stopping = True
         try:
             os.kill(self.status.pid, signal.SIGKILL)
         except ProcessLookupError:

@@ -52,7 +52,7 @@ def truth(value: Any) -> bool:
 
 
 READERS: dict[str, Callable[[Any], Any]] = {
-    "replicas": int, "timeout_s": float, "memory_mb": int, "threads": int, "device": str, "gpus": float,
+    "replicas": int, "timeout_s": float, "memory_mb": int, "cpus": float, "threads": int, "device": str, "gpus": float,
     "gpu_memory_mb": int, "convert": str, "sample": str, "rollout": str, "traffic": int, "keep_warm": truth,
     "allow_breaking": truth,
 }  # fmt: skip

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "tpu"]), help="Where it computes.  [default: auto]")
 @click.option("--gpus", type=click.FloatRange(0, 64), metavar="SHARE", help="GPUs that each copy holds, such as 0.25.")
 @click.option("--gpu-memory", type=click.IntRange(1), metavar="MB", help="Memory limit on the GPU.")
-@click.option("--cpus", type=click.FloatRange(0), metavar="N", help="On Ray: processors each copy holds, such as 0.5.")
+@click.option("--cpus", type=click.FloatRange(0), metavar="N", help="Processors a copy may use, such as 0.5.")
 @click.option("--resource", "resources", multiple=True, metavar="NAME=N", help="On Ray: of a custom resource.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the engine; @FILE: a file's text.")
 @click.option("--native", is_flag=True, help="Do not convert it to ONNX.")

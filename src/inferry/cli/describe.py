@@ -51,6 +51,7 @@ def show_endpoint(found: EndpointDetails) -> None:
         ("as onnx", conversion_text(found.conversion) if found.conversion else ""),
         ("state", f"{found.state}, {found.replicas.ready} of {found.replicas.wanted} replicas ready"),
         ("problem", found.problem),
+        ("last end", f"{found.last_end.why} ({when(found.last_end.at)})" if found.last_end else ""),
         ("traffic", traffic),
         ("url", found.url),
         ("schedule", schedule_text(found)),

@@ -148,6 +148,7 @@ def show(found: RevisionScaling) -> None:
         ("limits", limits_text(found.scaling)),
         *(("schedule", line) for line in schedule_lines(found.scaling)),
         ("by it now", last.schedule if last is not None else ""),
+        ("waits", found.waits),
         ("why", last.reason if last is not None else ""),
         ("at a time", f"{figures.recent:.3g} requests (6 s), {figures.usual:.3g} (60 s)" if figures else ""),
         ("a second", f"{figures.recent_rate:.3g} requests (6 s), {figures.usual_rate:.3g} (60 s)" if figures else ""),

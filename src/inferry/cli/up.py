@@ -52,6 +52,12 @@ from inferry.cli.shared import App, json_option, pass_app
     metavar="URL",
     help="Keep bundles in object storage, s3://BUCKET/PREFIX, in place of the home.  [INFERRY_BLOBS]",
 )
+@click.option(
+    "--memory-budget",
+    default="",
+    metavar="SIZE",
+    help="What all models together may take, as 8GB; else 80 % of what there is.  [INFERRY_MEMORY_BUDGET]",
+)
 @json_option
 @click.pass_context
 @pass_app
@@ -69,6 +75,7 @@ def command(
     ray_address: str,
     standbys: int,
     blobs: str,
+    memory_budget: str,
     as_json: bool,
 ) -> None:
     """Start the platform on this machine.
@@ -79,6 +86,7 @@ def command(
     \b
     Examples:
       inferry up
+      inferry up --memory-budget 8GB
       inferry up --port 0 --grpc-port 0 --control-port 0 --ready-file ready.json
       inferry up --backend ray --ray-address 10.0.0.1:6379
       INFERRY_DATABASE_URL=postgresql://inferry:secret@db.example.com/inferry inferry up --standbys 1
@@ -89,4 +97,4 @@ def command(
     folder = App(app.url, app.key, home or app.home).settings().home
     ports = port, grpc_port, control_port
     kept = database_url, standbys, blobs
-    ctx.exit(run(folder, host, *ports, *kept, ready_file, as_json, backend or "", ray_address))
+    ctx.exit(run(folder, host, *ports, *kept, ready_file, as_json, backend or "", ray_address, memory_budget))

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from inferry.types.analysis import Reading
+from inferry.types.density import MemoryStatus
 from inferry.types.devices import Devices
 from inferry.types.experiment import ExperimentRecord, Seen
 from inferry.types.feedback import FeedbackResult
@@ -42,7 +43,8 @@ class Leader(msgspec.Struct, frozen=True, kw_only=True):
 
 class PlatformStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How a platform is. `problem`: what is wrong with its database, empty when nothing is; `leader`: None over SQLite,
-    where there is one control process; `ready` of the `revisions` that should run have all their replicas."""
+    where there is one control process; `ready` of the `revisions` that should run have all their replicas; `states`:
+    how many are in which; `memory`: what models hold."""
 
     version: str
     http: str
@@ -52,6 +54,8 @@ class PlatformStatus(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: int = 0
     revisions: int = 0
     ready: int = 0
+    states: dict[str, int] = {}
+    memory: MemoryStatus | None = None
 
 
 class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,9 +75,17 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     pids: tuple[int, ...] = ()
 
 
+class End(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a replica that nobody asked for."""
+
+    at: float
+    why: str
+
+
 class EndpointInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An endpoint: what it serves, and whether it does. `state`: ready, asleep, starting or failing;
-    `problem` says why it is failing."""
+    `problem` says why it is failing or waits; `last_end`: how the last replica ended that nobody had asked to, of
+    `deaths` in all since control began."""
 
     name: str
     model: str
@@ -82,6 +94,8 @@ class EndpointInfo(msgspec.Struct, frozen=True, kw_only=True):
     replicas: Ready
     state: str
     problem: str | None = None
+    last_end: End | None = None
+    deaths: int = 0
     url: str
     updated: float = 0.0
 
@@ -99,8 +113,9 @@ class RevisionInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class RevisionScaling(msgspec.Struct, frozen=True, kw_only=True):
     """How many replicas of a revision are `ready` and `wanted`, and between which limits that varies (`scaling` None:
-    it is fixed). `cold_start_s`: how long one takes to start. `last`: the latest decision; `changes`: those that
-    changed the number, the newest first. `ms`: how long it took to have one ready, where that was asked for."""
+    it is fixed). `cold_start_s`: how long one takes to start. `waits`: why the next one waits for memory. `last`: the
+    latest decision; `changes`: those that changed the number, the newest first. `ms`: how long it took to have one
+    ready, where that was asked for."""
 
     endpoint: str
     revision: int
@@ -109,6 +124,7 @@ class RevisionScaling(msgspec.Struct, frozen=True, kw_only=True):
     wanted: int
     scaling: Scaling | None = None
     cold_start_s: float = 0.0
+    waits: str = ""
     last: Scaled | None = None
     changes: tuple[Scaled, ...] = ()
     ms: float = 0.0

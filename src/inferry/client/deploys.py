@@ -77,8 +77,8 @@ def deploy(
     `name` defaults to the file's, `sample` is a CSV or JSON file with example input.
     `replicas`, `timeout_s`, `memory_mb`, `threads`, `device` (auto, cpu, cuda, tpu), `gpus` (the share of GPUs that
     each replica holds), `gpu_memory_mb` and `options` (of the runtime's engine, by name; "" takes one back) configure
-    the revision; what is left out stays as it is. On Ray, `cpus` and `resources` are what each replica holds of its
-    node.
+    the revision; what is left out stays as it is. `cpus`: processors that each replica may use; on
+    Ray, `cpus` and `resources` are what it holds of its node.
     `min_replicas`, `max_replicas`, `target_concurrency` (or `target_latency_s`) and `idle_timeout_s` in place of
     `replicas`: their number varies, as `scale` explains.
     `convert`: "auto" (to ONNX when that is equal and faster), "never", or "require" (fail otherwise).

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from inferry.backends.cgroups import Cgroups
 from inferry.bundles.pack import verify
 from inferry.compose.blobs import keeps
 from inferry.compose.settings import Layout
@@ -34,6 +35,7 @@ def make_checks(
     publisher: Publisher,
     leader: Callable[[], dict[str, Any]] | None,
     standbys: int,
+    cgroups: Cgroups,
 ) -> dict[str, Check]:
     """Name -> check."""
     far = keeps(blobs)
@@ -48,6 +50,7 @@ def make_checks(
         "disk": lambda: disk(layout.home),
         "gateway": lambda: gateway(publisher),
         "replicas": lambda: replicas(fleet, reconciler),
+        "limits": lambda: limits(cgroups),
         "sandbox": sandbox,
     }
 
@@ -134,6 +137,13 @@ def replicas(fleet: Fleet, reconciler: Reconciler) -> list[Finding]:
             detail = f"{name}: {ready} of {wanted} replicas ({why or 'starting'})"
             findings.append(Finding("fail" if why else "warn", detail, f"inferry logs {name}"))
     return findings or [Finding("ok", f"{len(reconciler.desired.live)} endpoints have all theirs")]
+
+
+def limits(cgroups: Cgroups) -> list[Finding]:
+    """What the kernel limits for each replica."""
+    if cgroups.works:
+        return [Finding("ok", f"by cgroups, {cgroups.note}")]
+    return [Finding("ok", f"by the limits of processes alone: {cgroups.note}")]
 
 
 def sandbox() -> list[Finding]:

@@ -19,6 +19,7 @@ from inferry.api.gitops import Repositories
 from inferry.api.pipelines import Ladders
 from inferry.api.webhooks import Hooks
 from inferry.backends.local import LocalBackend, Readers
+from inferry.backends.memory import machine_memory
 from inferry.backends.zygotes import Zygotes
 from inferry.bundles.converting import read_converted
 from inferry.bundles.verdict import read_result
@@ -27,6 +28,7 @@ from inferry.compose.backend import choose
 from inferry.compose.blobs import open_blobs, settle
 from inferry.compose.checks import make_checks
 from inferry.compose.database import open_patiently
+from inferry.compose.groups import find_groups
 from inferry.compose.leading import Contest
 from inferry.compose.process import HttpServer, announce, http_server, on_lifeline, run, say
 from inferry.compose.settings import READY, STEPPED_DOWN, ControlSettings, Layout
@@ -48,7 +50,9 @@ from inferry.control.pipelines import Pipelines
 from inferry.control.projects import Projects
 from inferry.control.publisher import Publisher
 from inferry.control.reconciler import Reconciler, read_store
+from inferry.control.recycler import Recycler
 from inferry.control.retention import Retentions
+from inferry.control.room import Room
 from inferry.control.scaler import Scaler
 from inferry.control.seen import Eyes
 from inferry.control.service import Service, Site
@@ -74,6 +78,10 @@ log = logging.getLogger(__name__)
 
 BOOT = Path(__file__).with_name("boot.py")
 SETTLE_S = 10.0
+SHARE = 0.8
+"""Of the machine's memory, or of its cgroup's: what models may take when nothing is said."""
+ELSEWHERE = 1 << 60
+"""Of memory that is not this machine's, no account is kept."""
 LOOK = (sys.executable, "-P", "-m", "inferry.cli.gitops_look")
 
 
@@ -116,10 +124,13 @@ def assemble(
         nvidia=has_nvidia_driver(),
     )
     variables = clean_environment(settings.variables, str(layout.run))
+    cgroups = find_groups(layout.home, os.getppid())
     zygotes = Zygotes(layout.run, layout.logs, BOOT, settings.lifeline, environments.python, variables, permit)
-    local = LocalBackend(layout.run, layout.logs, zygotes, blobs, Readers(read_result, read_converted), permit)
+    readers = Readers(read_result, read_converted)
+    local = LocalBackend(layout.run, layout.logs, zygotes, blobs, readers, permit, cgroups)
     backend, find, of_backend = choose(settings, layout, local, blobs.path, permit)
-    fleet = Fleet(backend, find)
+    budget = settings.memory_budget or int(machine_memory() * SHARE)
+    fleet = Fleet(backend, find, Room(ELSEWHERE if settings.ray else budget))
     inputs = Inputs(store, store, settings.http, layout.admin_key, lambda *name: store.resolve(*name).number, time.time)
     feedback = Feedback(store, store, glimpse, time.time, inputs)
     scaler = Scaler(fleet)
@@ -144,7 +155,7 @@ def assemble(
     hands = Hands(service, store, store, store, inputs, settings.http, layout.admin_key)
     watch = DatabaseWatch(store.probe, reconciler.refresh)
     leader = permit.told if isinstance(permit, Leadership) else None
-    checks = make_checks(layout, store, blobs, fleet, reconciler, publisher, leader, settings.standbys)
+    checks = make_checks(layout, store, blobs, fleet, reconciler, publisher, leader, settings.standbys, cgroups)
     return Control(
         store=store,
         blobs=blobs,
@@ -212,6 +223,8 @@ async def work(
         asyncio.create_task(restore(control)),
         asyncio.create_task(control.reconciler.run()),
         asyncio.create_task(control.reconciler.scaler.run()),
+        asyncio.create_task(control.fleet.room.run()),
+        asyncio.create_task(Recycler(control.fleet).run()),
         asyncio.create_task(control.service.rollouts.run()),
         asyncio.create_task(control.service.feedback.run()),
         asyncio.create_task(control.service.feedback.inputs.run()),

@@ -42,6 +42,7 @@ from inferry.protocols.tfs_grpc import TfsGrpcCodec
 from inferry.replica.engine import Engine
 from inferry.replica.server import Server
 from inferry.security.brood import alone
+from inferry.security.groups import join
 from inferry.security.sandbox import THREAD_VARIABLES
 from inferry.security.tls import listening_context
 from inferry.types import frames
@@ -58,6 +59,7 @@ def serve_replica(task: ReplicaTask, lifeline: int) -> int:
 
     A replica that starts an engine does so in a process namespace of its own, which nothing of the engine outlives.
     """
+    join(task.groups)
     if task.spec.runtime in ENGINES:
         return alone(partial(_serve, task, lifeline, os.getpid()))
     return _serve(task, lifeline, os.getpid())
@@ -74,7 +76,8 @@ def _serve(task: ReplicaTask, lifeline: int, pid: int) -> int:
         manifest = msgspec.json.decode((bundle / "manifest.json").read_bytes(), type=Manifest)
         see_gpus(task.spec.gpus)
         config, artifact = task.spec.config, bundle / manifest.folder
-        sandbox = enter(manifest.runtime, (str(artifact),), task.scratch, config.memory_mb, device=task.spec.device)
+        memory_mb = 0 if task.limited else config.memory_mb
+        sandbox = enter(manifest.runtime, (str(artifact),), task.scratch, memory_mb, device=task.spec.device)
         runtime = plugins.load("inferry.runtimes", manifest.runtime)()
         curve = read_curve(manifest.inspection.batch_us)
         workers = use_workers(task.spec.config, curve) if runtime.computes_beside else 0
@@ -156,14 +159,20 @@ def posted_doors(signature: Signature, *, takes_posts: bool) -> dict[int, Codec]
 
 def use_threads(config: RevisionConfig, gain: float) -> int:
     """How many threads a prediction may use, said to all numeric libraries that are loaded from now on."""
-    threads = choose_threads(config.threads, len(os.sched_getaffinity(0)), config.most, gain)
+    threads = choose_threads(config.threads, cores(config), config.most, gain)
     os.environ |= dict.fromkeys(THREAD_VARIABLES, str(threads))
     return threads
 
 
 def use_workers(config: RevisionConfig, curve: Curve) -> int:
     """How many calls of the model run at a time."""
-    return choose_workers(config.threads, len(os.sched_getaffinity(0)), config.most, best_rows(curve))
+    return choose_workers(config.threads, cores(config), config.most, best_rows(curve))
+
+
+def cores(config: RevisionConfig) -> int:
+    """The cores that this process may use."""
+    there = len(os.sched_getaffinity(0))
+    return max(1, min(there, int(config.cpus))) if config.cpus else there
 
 
 def tell(report: int, error: InferryError) -> None:

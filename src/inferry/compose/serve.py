@@ -25,6 +25,7 @@ import uvloop
 
 from inferry.backends.devices import find_devices
 from inferry.backends.local import LocalBackend, Readers
+from inferry.backends.memory import machine_memory
 from inferry.backends.zygotes import Zygotes
 from inferry.bundles.converting import read_converted
 from inferry.bundles.detect import detect
@@ -37,6 +38,7 @@ from inferry.compose.up import bind, target_of, url_of
 from inferry.control.build import Builder
 from inferry.control.fleet import Fleet
 from inferry.control.reconciler import Desired, Live, Reconciler
+from inferry.control.room import Room
 from inferry.control.scaler import Scaler
 from inferry.environments.builder import Environments, locate_uv
 from inferry.environments.lean import has_nvidia_driver
@@ -198,9 +200,9 @@ async def serve(request: Request, base: Path, lifeline: int) -> None:
     key, text = make_key(request.key, pepper)
     wanted = desired(request.name, manifest, digest, key)
     heads = Heads(MAX_BODY)
-    fleet = Fleet(backend, find_devices)
+    fleet = Fleet(backend, find_devices, Room(machine_memory()))
     core = Core(loop, lambda table: KeyRing(table.keys, pepper), Metrics(), fleet.stuck)
-    reconciler = Reconciler(fleet, Direct(core, RoutingTable()), lambda: wanted, Scaler(fleet))
+    reconciler = Reconciler(fleet, Direct(core, RoutingTable()), lambda _: wanted, Scaler(fleet))
     live = wanted.live[0]
     environments.hold(live.version.manifest.environment.digest)
     await builder.restore(live.version, lambda _: None)

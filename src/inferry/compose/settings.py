@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from inferry.errors import InvalidInput
+from inferry.types.units import EXAMPLES, parse
 
 READY = b"ready"
 """What a process says on its pipe when it can serve."""
@@ -25,6 +26,7 @@ SECONDS = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 GATEWAY_LIMITS = {"INFERRY_HEAD_TIMEOUT": "head_timeout_s", "INFERRY_BODY_TIMEOUT": "body_timeout_s"}
 CONTROL_COUNTS = {"INFERRY_BLOBS_CACHE_MB": "blobs_cache_mb"}
 JOBS_COUNTS = {"INFERRY_JOBS_MAX": "most_jobs", "INFERRY_JOBS_MAX_BYTES": "most_bytes"}
+LEAST_BUDGET = 32_000_000
 COUNT = re.compile(r"[1-9][0-9]{0,14}")
 CONTROL_LIMITS = {
     "INFERRY_INSPECT_TIMEOUT": "inspect_timeout_s",
@@ -85,7 +87,8 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
     `database` a descriptor to read the database's URL from, which is empty for SQLite in the home; `ray`: the address
     of the Ray cluster on which replicas run, empty for this machine. `lease_s`: how long it leads without having
     renewed that; `log`: the name of its log; `waits`: it is there to take over, so it is ready when it waits;
-    `standbys`: how many of those there are; `blobs`: where bundles are kept, empty for the home."""
+    `standbys`: how many of those there are; `blobs`: where bundles are kept, empty for the home; `memory_budget`: what
+    all models together may take, in bytes (0: a share of what there is)."""
 
     home: str
     run: str
@@ -106,6 +109,7 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
     standbys: int = 0
     blobs: str = ""
     blobs_cache_mb: int = 20_480
+    memory_budget: int = 0
 
 
 class JobsSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +139,21 @@ def choose_ray(backend: str, address: str, variables: Mapping[str, str]) -> str:
             raise InvalidInput("A Ray address does not go with the backend local.", help="Use --backend ray.")
         return ""
     return address or variables.get("RAY_ADDRESS", "") or "auto"
+
+
+def read_budget(text: str) -> int:
+    """A memory budget as people write it, such as 8GB, in bytes; 0 when nothing is said. Raises InvalidInput."""
+    if not text:
+        return 0
+    try:
+        size = int(parse(text, "megabytes") * 1e6)
+    except ValueError as error:
+        raise InvalidInput(f"{text[:40]!a} is not an amount of memory.", help=EXAMPLES["megabytes"]) from error
+    if size < LEAST_BUDGET:
+        raise InvalidInput(
+            f"{text[:40]!a} is too little: one small model takes 20 MB.", help="Give models 64MB or more."
+        )
+    return size
 
 
 def read_counts(variables: Mapping[str, str], known: Mapping[str, str]) -> dict[str, int]:

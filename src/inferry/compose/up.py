@@ -26,6 +26,7 @@ from typing import Any
 import msgspec
 
 from inferry.compose.database_url import SECRETS, find_database
+from inferry.compose.groups import find_groups
 from inferry.compose.home import PEPPER_FILE, first_pepper, lock, make_run
 from inferry.compose.settings import (
     CONTROL_COUNTS,
@@ -39,6 +40,7 @@ from inferry.compose.settings import (
     JobsSettings,
     Layout,
     choose_ray,
+    read_budget,
     read_counts,
     read_limits,
 )
@@ -107,7 +109,7 @@ class Supervisor:
 
     def __init__(
         self, home: Path, host: str, port: int, grpc_port: int, control_port: int, database: str, standbys: int,
-        blobs: str, ray: str = "",
+        blobs: str, ray: str = "", budget: str = "",
     ) -> None:  # fmt: skip
         if host not in LOOPBACK:
             raise InvalidInput(
@@ -121,6 +123,7 @@ class Supervisor:
         if blobs:
             parse_object_url(blobs)
         jobs_counts = read_counts(os.environ, JOBS_COUNTS)
+        memory_budget = read_budget(budget or os.environ.get("INFERRY_MEMORY_BUDGET", ""))
         url = find_database(database, os.environ)
         if standbys and not url:
             raise InvalidInput(
@@ -147,7 +150,7 @@ class Supervisor:
         variables = {k: v for k, v in os.environ.items() if carried(k)}
         shared = {"home": str(home), "run": str(self.layout.run), "lifeline": self.lifeline}
         of_control = {"http": self.http, "variables": variables, "ray": ray, "standbys": standbys, "blobs": blobs}
-        of_control = {**of_control, **control_limits, **control_counts}
+        of_control |= {"memory_budget": memory_budget, **control_limits, **control_counts}
         names = ["control", *(f"control-{number}" for number in range(2, standbys + 2))]
         self.controls = [
             Child(
@@ -210,6 +213,7 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._reap()
+        find_groups(self.layout.home, os.getpid()).clear()
         shutil.rmtree(self.layout.run, ignore_errors=True)
         (self.layout.home / "run").unlink(missing_ok=True)
         self.lock.close()
@@ -327,11 +331,12 @@ def run(
     json_output: bool,
     backend: str = "",
     ray_address: str = "",
+    budget: str = "",
 ) -> int:
     """Start the platform and stay until it is stopped."""
     os.umask(0o077)
     ray = choose_ray(backend, ray_address, os.environ)
-    supervisor = Supervisor(home, host, port, grpc_port, control_port, database, standbys, blobs, ray)
+    supervisor = Supervisor(home, host, port, grpc_port, control_port, database, standbys, blobs, ray, budget)
     supervisor.start()
     if supervisor.stopping:
         return supervisor.stop()

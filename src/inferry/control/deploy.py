@@ -220,7 +220,7 @@ class Deployer:
                     await gather(*(start(candidate, wish.endpoint, config) for _ in range(missing)))
             async with operation.step("traffic"):
                 made = await asyncio.to_thread(self.store.commit_deploy, commit, time.time())
-                await self.reconciler.refresh()
+                await self.reconciler.refresh(wish.endpoint)
         return made
 
     async def rescale(self, name: str, version: Version, config: RevisionConfig, who: str, *, instead: int) -> Revision:
@@ -233,7 +233,7 @@ class Deployer:
             await gather(*(self.fleet.start(version, name, config) for _ in range(missing)))
             commit = self.store.commit_revision
             revision = await asyncio.to_thread(commit, name, instead, config, time.time(), who)
-            await self.reconciler.refresh()
+            await self.reconciler.refresh(name)
         return revision
 
     async def share_out(self, name: str, change: Callable[[Endpoint], Endpoint], *told: Event) -> Endpoint:
@@ -250,7 +250,7 @@ class Deployer:
                 held.enter_context(self.reconciler.hold(group_of(known[number])))
                 await self._bring_up(known[number], new=number not in endpoint.running)
             made = await asyncio.to_thread(keep)
-            await self.reconciler.refresh()
+            await self.reconciler.refresh(name)
         return made
 
     async def _bring_up(self, revision: Revision, *, new: bool) -> None:

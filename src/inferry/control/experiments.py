@@ -90,7 +90,7 @@ class Experiments:
             await asyncio.to_thread(self._look, record)
             kept = self._kept.end_experiment
             made = await asyncio.to_thread(kept, record.id, self._clock(), by, reason, winner)
-            await self._reconciler.refresh()
+            await self._reconciler.refresh(endpoint)
         return self.row(await asyncio.to_thread(self._kept.experiment, made.id))
 
     async def running(self, endpoint: str) -> ExperimentRecord | None:

@@ -12,10 +12,12 @@ import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Hashable
+from typing import NamedTuple
 
 import msgspec
 
-from inferry.errors import InferryError, InvalidModel, Unavailable
+from inferry.control.room import Room
+from inferry.errors import InferryError, InvalidModel, NoRoom, Unavailable
 from inferry.interfaces.backend import Backend, Replica
 from inferry.policy import devices
 from inferry.policy.replicas import Failures, Running
@@ -34,20 +36,34 @@ STARTS = 9
 """So many are remembered of a group."""
 
 
-class Fleet:
-    """Starts, watches and stops replicas. `find`: what the machine has to compute on, asked for each start."""
+class End(NamedTuple):
+    """The end of a replica that nobody asked for: when (Unix seconds), and why."""
 
-    def __init__(self, backend: Backend, find: Callable[[], Devices]) -> None:
+    at: float
+    why: str
+
+
+class Fleet:
+    """Starts, watches and stops replicas. `find`: what the machine has to compute on, asked for each start; `room`:
+    the memory for them."""
+
+    def __init__(self, backend: Backend, find: Callable[[], Devices], room: Room) -> None:
         self.backend = backend
         self.find = find
+        self.room = room
+        room.cost_s = self.cold_start_s
         self.replicas: dict[str, Replica] = {}
         self.suspect: set[str] = set()
+        self.worn: dict[str, str] = {}  # replicas that another one shall replace, and why
         self.starting: Counter[Hashable] = Counter()
         self.failures: dict[Hashable, Failures] = {}
         self.problems: dict[Hashable, str] = {}
         self.deaths: Counter[Hashable] = Counter()  # of replicas that had loaded, since control began
+        self.ends: dict[Hashable, End] = {}  # of each group the last that was not wanted
         self.starts: dict[Hashable, deque[float]] = {}  # how long each took, in seconds
         self.changed = asyncio.Event()
+        self.touched: set[Hashable] = set()  # the groups of which something changed
+        self._groups: dict[Hashable, dict[str, Replica]] = {}
         self._born: dict[str, float] = {}
         self._begun: dict[str, ReplicaSpec] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -58,12 +74,21 @@ class Fleet:
             self._join(replica, replica.status.load_ms / 1000)
 
     def running(self) -> list[Running]:
-        """For `policy.replicas`."""
-        return [Running(id, r.spec.group, id not in self.suspect) for id, r in self.replicas.items()]
+        """For `policy.replicas`: of a group those first that make room."""
+        return [
+            Running(id, group, id not in self.suspect and id not in self.worn)
+            for group, known in self._groups.items()
+            for id in sorted(known, key=self.room.is_leaving, reverse=True)
+        ]
 
     def of(self, group: Hashable) -> list[Replica]:
         """The usable replicas of a group."""
-        return [r for id, r in self.replicas.items() if r.spec.group == group and id not in self.suspect]
+        return [r for id, r in self._groups.get(group, {}).items() if id not in self.suspect]
+
+    def touch(self, group: Hashable) -> None:
+        """Something about a group changed: have it looked at."""
+        self.touched.add(group)
+        self.changed.set()
 
     def bundles(self) -> set[str]:
         """The bundles that replicas run from, or are being started from. From any thread."""
@@ -88,6 +113,7 @@ class Fleet:
         self.starting[spec.group] += 1
         try:
             await self.backend.prepare(spec.environment, spec.runtime)
+            await self.room.reserve(spec, version, config)
             begun = time.monotonic()
             spec = await self._placed(spec)
             replica = await self.backend.start(spec)
@@ -98,6 +124,11 @@ class Fleet:
             except BaseException:
                 replica.kill()
                 raise
+            self._join(replica, took)
+        except NoRoom as error:  # not its fault
+            self.problems[spec.group] = error.message
+            self.touch(spec.group)
+            raise
         except InferryError as error:
             self._failed(spec.group, error.message)
             raise
@@ -108,7 +139,7 @@ class Fleet:
         finally:
             self.starting[spec.group] -= 1
             self._begun.pop(spec.id, None)
-        self._join(replica, took)
+            self.room.release(spec.id)
         return replica
 
     async def _placed(self, spec: ReplicaSpec) -> ReplicaSpec:
@@ -169,13 +200,22 @@ class Fleet:
                 self.suspect.discard(id)
             else:
                 await replica.stop()
-            self.replicas.pop(id, None)  # not before: who may not act now still knows of it
+            self._drop(id)  # not before: who may not act now still knows of it
+
+    def wear(self, id: str, why: str) -> None:
+        """Have a replica replaced; it goes on until the other one is there."""
+        replica = self.replicas.get(id)
+        if replica is not None:
+            log.warning("replica %s of %s is replaced: %s", id, replica.spec.label, why)
+            self.worn[id] = why
+            self.ends[replica.spec.group] = End(time.time(), f"replaced: {why}")
+            self.touch(replica.spec.group)
 
     def stuck(self, id: str) -> None:
         """The gateway waited for a replica in vain: replace it, and end it unless it speaks soon."""
         if id in self.replicas and id not in self.suspect:
             self.suspect.add(id)
-            self.changed.set()
+            self.touch(self.replicas[id].spec.group)
             self._spawn(self._recheck(id))
 
     async def _recheck(self, id: str) -> None:
@@ -184,18 +224,31 @@ class Fleet:
             return
         if await replica.alive(STUCK_GRACE_S):
             self.suspect.discard(id)
-            self.changed.set()
+            self.touch(replica.spec.group)
         else:
             log.warning("replica %s of %s does not answer: killed", id, replica.spec.label)
             replica.kill()
 
     def _join(self, replica: Replica, took_s: float) -> None:
-        self.starts.setdefault(replica.spec.group, deque(maxlen=STARTS)).append(took_s)
-        self.replicas[replica.spec.id] = replica
-        self._born[replica.spec.id] = time.monotonic()
-        self.problems.pop(replica.spec.group, None)
+        id, group = replica.spec.id, replica.spec.group
+        self.starts.setdefault(group, deque(maxlen=STARTS)).append(took_s)
+        self.replicas[id] = self._groups.setdefault(group, {})[id] = replica
+        self._born[id] = time.monotonic()
+        self.problems.pop(group, None)
+        self.room.joined(replica)
         replica.gone.add_done_callback(lambda gone: self._on_gone(replica, gone))
-        self.changed.set()
+        self.touch(group)
+
+    def _drop(self, id: str) -> Replica | None:
+        """Count a replica no longer."""
+        replica = self.replicas.pop(id, None)
+        if replica is not None:
+            self.worn.pop(id, None)
+            known = self._groups[replica.spec.group]
+            del known[id]
+            if not known:
+                del self._groups[replica.spec.group]
+        return replica
 
     def _on_gone(self, replica: Replica, gone: asyncio.Future[str]) -> None:
         if not gone.cancelled():
@@ -205,20 +258,20 @@ class Fleet:
         id = replica.spec.id
         born = self._born.pop(id, 0.0)
         self.suspect.discard(id)
-        if self.replicas.pop(id, None) is None:
+        if self._drop(id) is None:
             return
         log.warning("replica %s of %s died (%s)", id, replica.spec.label, why)
         self.deaths[replica.spec.group] += 1
+        self.ends[replica.spec.group] = End(time.time(), why)
         if time.monotonic() - born > HEALTHY_S:
             self.failures.pop(replica.spec.group, None)
         self._failed(replica.spec.group, f"A replica died ({why}).")
-        self.changed.set()
 
     def _failed(self, group: Hashable, why: str) -> None:
         count = self.failures.get(group, Failures()).deaths + 1
         self.failures[group] = Failures(count, time.monotonic())
         self.problems[group] = why
-        self.changed.set()
+        self.touch(group)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)

@@ -121,7 +121,8 @@ class Observer:
             status: count - (before.statuses.get(status, 0) if before else 0) for status, count in now.statuses.items()
         }
         compared, disagreed = mirrored(now.mirror, before.mirror if before else None)
-        memory = [held for replica in self._fleet.of(group_of(revision)) if (held := replica.memory_mb()) is not None]
+        found = (replica.held() for replica in self._fleet.of(group_of(revision)))
+        memory = [held.private / 1e6 for held in found if held is not None]
         return Arm(
             requests=sum(statuses.values()),
             errors=sum(count for status, count in statuses.items() if status >= ERROR),

@@ -1,7 +1,7 @@
 """Publisher: control's end of the gateway's private socket.
 
-Data flow: RoutingTable -> the socket, and the run directory (for a gateway that starts without control)
--> the gateway's acknowledgement. Loads, news of silent replicas, what was counted when it
+Data flow: RoutingTable -> what differs from the last one -> the socket -> the gateway's acknowledgement; all of it into
+the run directory, for a gateway that starts without control. Loads, news of silent replicas, what was counted when it
 is asked for, answers to keep and feedback come back the same way; the last two are handled one after the other.
 """
 
@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from inferry.errors import InferryError, Unavailable
+from inferry.errors import InferryError, Superseded, Unavailable
 from inferry.interfaces.lead import Permit
 from inferry.security.files import write_private
 from inferry.types.feedback import CaptureBatch, FeedbackAsk, FeedbackTold
-from inferry.types.routing import GatewayNews, Order, RoutingTable
+from inferry.types.routing import GatewayNews, Order, RoutingTable, difference
 from inferry.types.scaling import Loads
 from inferry.types.traffic import RevisionCounters
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 ACK_S = 5.0
 RETRY_S = 0.05
+SAVE_S = 0.5
 KEEP_AGAIN_S = 1.0
 LINE_LIMIT = 64 << 20
 
@@ -68,10 +70,13 @@ class Publisher:
         self._news = asyncio.Condition()
         self._number = 0
         self._questions: dict[int, asyncio.Future[tuple[RevisionCounters, ...]]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._unsaved = asyncio.Event()
         if saved.exists():
             self.table = msgspec.json.decode(saved.read_bytes(), type=RoutingTable)
-        self.table = msgspec.structs.replace(self.table, epoch=permit.epoch)
+        later = max(self.table.generation + 1, time.time_ns() // 1_000_000)  # the gateway may have another one
+        generation = later if self.table.generation else 0
+        self.table = msgspec.structs.replace(self.table, generation=generation, epoch=permit.epoch)
 
     @property
     def connected(self) -> bool:
@@ -80,28 +85,42 @@ class Publisher:
 
     def start(self) -> None:
         """Begin to keep the connection up."""
-        self._task = asyncio.create_task(self._run())
+        self._tasks = asyncio.create_task(self._run()), asyncio.create_task(self._save())
 
     async def publish(self, table: RoutingTable) -> None:
-        """Push and save a table; returns when the gateway has swapped it in, or cannot be reached.
-
-        It is pushed first: requests may wait for a replica that it brings. Raises Superseded when this process leads no
+        """Push what changed; returns when the gateway has swapped it in, or cannot be reached. The table is saved
+        behind that: requests may wait for a replica that it brings. Raises Superseded when this process leads no
         longer.
         """
         self._permit.check()
-        self.table = msgspec.structs.replace(table, generation=self.table.generation + 1, epoch=self._permit.epoch)
-        data = msgspec.json.encode(self.table)
-        if self._writer is not None:
-            self._writer.write(b'{"table":%b}\n' % data)
-        goal = self.table.generation
-        await asyncio.to_thread(write_private, self._saved, data)
+        change = difference(self.table, table)
+        if change is None:
+            return
+        self.table = msgspec.structs.replace(table, generation=change.generation, epoch=self._permit.epoch)
+        self._unsaved.set()
         if self._writer is None:
             return
+        self._writer.write(msgspec.json.encode(Order(change=change)) + b"\n")
         async with self._news:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(
-                    self._news.wait_for(lambda: self._applied >= goal or self._writer is None), ACK_S
+                    self._news.wait_for(lambda: self._applied >= change.generation or self._writer is None), ACK_S
                 )
+
+    async def _save(self) -> None:
+        """Keep the file current: all that changed in SAVE_S goes at once, since the whole table is written."""
+        while True:
+            await self._unsaved.wait()
+            self._unsaved.clear()
+            try:
+                self._permit.check()
+                await asyncio.to_thread(save, self._saved, self.table)
+            except Superseded:
+                return
+            except (InferryError, OSError) as error:
+                log.warning("the routing table could not be saved: %s", error)
+                self._unsaved.set()
+            await asyncio.sleep(SAVE_S)
 
     async def counters(self) -> tuple[RevisionCounters, ...]:
         """What the gateway counted since it started, by revision. Raises Unavailable when it cannot be asked."""
@@ -178,3 +197,8 @@ class Publisher:
                 return
             else:
                 return
+
+
+def save(path: Path, table: RoutingTable) -> None:
+    """Keep a table."""
+    write_private(path, msgspec.json.encode(table))

@@ -128,7 +128,7 @@ class Rollouts:
         if decision.action != "wait":
             state = made.rollout
             log.info("rollout %s of %s: %s: %s", state.id, state.endpoint, decision.action, decision.reason)
-            await self._reconciler.refresh()
+            await self._reconciler.refresh(state.endpoint)
         return made
 
     async def _revisions(self, endpoint: str) -> Mapping[int, Revision]:
@@ -146,7 +146,7 @@ class Rollouts:
                 await asyncio.to_thread(self._callers.refuse_revision, endpoint, canary)
             begin = self._kept.begin_rollout
             record = await asyncio.to_thread(begin, endpoint, canary, strategy, self._clock(), by)
-            await self._reconciler.refresh()
+            await self._reconciler.refresh(endpoint)
         self._news.set()
         return self._row(record)
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Protocol
 
 from inferry.control.fleet import Fleet
+from inferry.control.room import ALWAYS, BUSY
 from inferry.policy import scale, schedule
 from inferry.policy.idle import Pauses
 from inferry.types.registry import Revision, Version
@@ -84,14 +85,18 @@ class Scaler:
         self._clock = clock
         self._wall = wall
         self._watched: dict[Named, Watched] = {}
+        self._groups: dict[Hashable, list[Running]] = {}
+        fleet.room.keeper = self
         self._heard = float("-inf")
         self._epoch = 0
 
     def keep(self, lives: Iterable[Running]) -> None:
         """These revisions should run: forget the others, begin with those that are new."""
         now, wall, before, self._watched = self._clock(), self._wall(), self._watched, {}
+        self._groups = {}
         for live in lives:
             revision = live.revision
+            self._groups.setdefault(live.group, []).append(live)
             scaling = revision.config.scaling
             if scaling is None:
                 continue
@@ -108,6 +113,7 @@ class Scaler:
                     self._fleet.prepare_soon(live.version)
             known.live = live
             self._watched[name] = known
+        self._fleet.room.keep(self._groups)
 
     def count(self, revision: Revision) -> int:
         """How many replicas a revision should have now."""
@@ -124,6 +130,9 @@ class Scaler:
         for load in loads.of:
             known = self._watched.get((load.endpoint, load.revision))
             if known is not None:
+                asked = load.arrived - (known.load.arrived if known.load is not None else 0)
+                if asked > 0:
+                    self._fleet.room.used(known.live.group, asked)
                 known.load = load
                 self._look(known)
 
@@ -147,7 +156,44 @@ class Scaler:
                 state = scale.roused(watched.state, watched.limits(self._wall()), self._clock())
                 self._note(watched, state.replicas, "it was asked to be warm", Figures())
                 watched.state = state
-        self._fleet.changed.set()
+                self._fleet.touch(watched.live.group)
+
+    # control.room.Keeper
+
+    def stays(self, group: Hashable) -> str:
+        """Why none of a group's replicas may leave ("": one may)."""
+        lives = self._groups.get(group, ())
+        if not lives:  # a deploy is at work with it
+            return BUSY
+        for live in lives:
+            watched = self._watched.get((live.revision.endpoint, live.revision.number))
+            if watched is None or watched.state.replicas <= watched.limits(self._wall()).min_replicas:
+                return BUSY if watched is not None and not watched.state.replicas else ALWAYS
+            load = watched.load
+            if load is None or load.waiting or load.in_flight:
+                return BUSY
+        return ""
+
+    def leave(self, group: Hashable, why: str) -> None:
+        """One fewer of a group: another model needs the memory."""
+        self._lower(group, why, by=1)
+
+    def gave_up(self, group: Hashable, why: str) -> None:
+        """There was no memory for one more: that is not tried again before somebody asks."""
+        waiting = any(watched.load is not None and watched.load.waiting for watched in self._of(group))
+        if not waiting:
+            self._lower(group, why, by=1)
+
+    def _of(self, group: Hashable) -> list[Watched]:
+        names = ((live.revision.endpoint, live.revision.number) for live in self._groups.get(group, ()))
+        return [self._watched[name] for name in names if name in self._watched]
+
+    def _lower(self, group: Hashable, why: str, by: int) -> None:
+        for watched in self._of(group):
+            count = max(watched.limits(self._wall()).min_replicas, watched.state.replicas - by)
+            self._note(watched, count, why, Figures())
+            watched.state = scale.lowered_to(watched.state, count, self._clock())
+        self._fleet.touch(group)
 
     def compare(self, names: Collection[Named]) -> None:
         """These revisions are compared with others, and none of them sleeps meanwhile: who sleeps more would look
@@ -179,7 +225,7 @@ class Scaler:
         watched.looked = now
         self._note(watched, decision.replicas, decision.reason, decision.figures)
         if decision.replicas != watched.state.replicas:
-            self._fleet.changed.set()
+            self._fleet.touch(watched.live.group)
         watched.state = decision.state
 
     def _note(self, watched: Watched, replicas: int, reason: str, figures: Figures) -> None:

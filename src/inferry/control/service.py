@@ -22,12 +22,13 @@ from inferry.control import snippets
 from inferry.control.deploy import Deployer, previous
 from inferry.control.experiments import Experiments
 from inferry.control.feedback import Feedback
-from inferry.control.fleet import Fleet
+from inferry.control.fleet import End, Fleet
 from inferry.control.observe import Observer
 from inferry.control.operations import Operation, Operations
 from inferry.control.reconciler import Reconciler, group_of
 from inferry.control.retention import Retentions
 from inferry.control.rollouts import Rollouts
+from inferry.control.status import state_of
 from inferry.control.traffic import traffic_row
 from inferry.control.versions import Versions, conversion_row, made_row
 from inferry.control.wishes import Outcome, Upload, Wish
@@ -226,7 +227,7 @@ class Service:
         """Stop serving a name; model and versions stay."""
         async with self._locks[name]:
             await asyncio.to_thread(self.store.delete_endpoint, name, events.deleted(name, time.time()))
-            await self.reconciler.refresh()
+            await self.reconciler.refresh(name)
 
     async def warm(self, name: str) -> dict[str, Any]:
         """Start a replica of each revision that answers and has none; returns when they are there."""
@@ -257,6 +258,7 @@ class Service:
             "wanted": scaler.count(revision),
             "scaling": msgspec.to_builtins(config.scaling) if config.scaling is not None else None,
             "cold_start_s": round(self.fleet.cold_start_s(group), 3),
+            "waits": self.fleet.room.waits(group),
             "last": msgspec.to_builtins(last),
             "changes": msgspec.to_builtins(changes),
         }
@@ -358,16 +360,17 @@ class Service:
         current = next(r for r in self.store.revisions(endpoint.name) if r.number == endpoint.revision)
         group = group_of(current)
         ready, wanted = len(self.fleet.of(group)), self.reconciler.scaler.count(current)
-        problem = self.fleet.problems.get(group) if ready < wanted else None
-        state = "failing" if problem else "starting" if ready < wanted else "ready" if ready else "asleep"
+        problem = (self.fleet.room.waits(group) or self.fleet.problems.get(group)) if ready < wanted else None
         return {
             "name": endpoint.name,
             "model": current.model,
             "version": current.version,
             "revision": current.number,
             "replicas": {"ready": ready, "wanted": wanted, "pids": [r.status.pid for r in self.fleet.of(group)]},
-            "state": state,
+            "state": state_of(self.reconciler, current),
             "problem": problem,
+            "last_end": last_end(self.fleet.ends.get(group)),
+            "deaths": self.fleet.deaths[group],
             "url": f"{self.site.http}/predict/{endpoint.name}",
             "updated": endpoint.updated,
         }
@@ -379,6 +382,11 @@ def timed(operation: Operation, receive_ms: float) -> Iterator[None]:
     start = time.monotonic()
     yield
     operation.timings["total"] = round((time.monotonic() - start) * 1000 + receive_ms, 1)
+
+
+def last_end(end: End | None) -> dict[str, Any] | None:
+    """When and why a replica ended that nobody had asked to."""
+    return None if end is None else {"at": end.at, "why": end.why}
 
 
 def key_row(key: Key) -> dict[str, Any]:

@@ -6,11 +6,26 @@ want.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from inferry.control.database import DatabaseWatch
-from inferry.control.reconciler import Reconciler
+from inferry.control.reconciler import Reconciler, group_of
+from inferry.types.registry import Revision
+
+
+def state_of(reconciler: Reconciler, revision: Revision) -> str:
+    """How a revision is: ready, asleep, waiting (for memory), failing or starting."""
+    fleet, group = reconciler.fleet, group_of(revision)
+    ready, wanted = len(fleet.of(group)), reconciler.scaler.count(revision)
+    if ready >= wanted:
+        return "ready" if ready else "asleep"
+    if fleet.room.waits(group):
+        return "waiting"
+    return "failing" if fleet.problems.get(group) else "starting"
 
 
 class Status:
@@ -46,6 +61,14 @@ class Status:
             "endpoints": len({one.endpoint.name for one in live}),
             "revisions": len(live),
             "ready": sum(ready),
+        }
+
+    def now(self) -> dict[str, Any]:
+        """What changes all the time: revisions by state, and memory. In the loop that changes it."""
+        live = self._reconciler.desired.live
+        return {
+            "states": dict(Counter(state_of(self._reconciler, one.revision) for one in live)),
+            "memory": msgspec.to_builtins(self._reconciler.fleet.room.status()),
         }
 
     def _who(self) -> dict[str, Any] | None:

@@ -1,9 +1,9 @@
 """Admin: the gateway's private socket, on which control pushes routing tables.
 
-Data flow: control's table (an Order, one JSON line) -> Core.apply -> {"applied": generation}; its question
-what was counted -> `counters_of` -> the answer; the gateway's own news (a replica that does not answer, loads, answers
-to keep, feedback that came) go the same way. Without control the last table, kept in the run directory, goes on
-being served.
+Data flow: control's table, or what changed of it (an Order, one JSON line) -> Core -> {"applied": generation}; its
+question what was counted -> `counters_of` -> the answer; the gateway's own news (a replica that does not answer,
+loads, answers to keep, feedback that came) go the same way. Without control the last table, kept in the run
+directory, goes on being served.
 """
 
 from __future__ import annotations
@@ -118,6 +118,13 @@ class Admin:
                 if (given.epoch, given.generation) >= (served.epoch, served.generation):
                     core.apply(given)
                 self._write(writer, GatewayNews(applied=given.generation))
+        if order.change is not None and order.change.epoch < core.table.epoch:
+            self._write(writer, GatewayNews(refused=core.table.epoch))
+        elif order.change is not None:
+            if not core.change(order.change):
+                writer.close()  # control comes again, with the whole table
+                return
+            self._write(writer, GatewayNews(applied=order.change.generation))
         if order.tell:
             self._write(writer, GatewayNews(told=order.tell, counters=counters_of(core)))
         if order.kept and core.captures is not None and writer is self._last:

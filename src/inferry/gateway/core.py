@@ -12,7 +12,7 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from inferry.errors import Forbidden, InferryError
 from inferry.gateway.captures import Captures
@@ -29,7 +29,7 @@ from inferry.policy import admission, route
 from inferry.security.keys import KeyRing, may
 from inferry.telemetry.metrics import Metrics
 from inferry.types import frames
-from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable
+from inferry.types.routing import EndpointRoute, RevisionRoute, RoutingTable, TableChange
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class Core:
         self.metrics = metrics
         self.table = RoutingTable()
         self.endpoints: dict[bytes, LiveEndpoint] = {}
+        self.news: set[bytes] = set()  # endpoints whose plan changed since their loads were told
         self.lone = b""  # the only endpoint's name, when there is only one: whom a request means that names none
         self.links: dict[str, Link] = {}
         self.leaving: set[Link] = set()
@@ -80,26 +81,52 @@ class Core:
     # the table
 
     def apply(self, table: RoutingTable) -> None:
-        """Swap in a new table."""
-        ring = self._make_ring(table)
-        wanted = {r.id: r.socket for e in table.endpoints.values() for v in e.revisions for r in v.replicas}
-        for replica, path in wanted.items():
-            if replica not in self.links:
-                self._open(replica, path)
-        endpoints = {}
-        for name, plan in table.endpoints.items():
+        """Swap in a new table. What it has of the one before, as the very same object, stays as it is."""
+        if table.keys is not self.table.keys:
+            self.ring = self._make_ring(table)
+        plans = {name: plan for name, plan in table.endpoints.items() if self.table.endpoints.get(name) is not plan}
+        gone = [name for name in self.table.endpoints if name not in table.endpoints]
+        self.table = table
+        self._exchange(plans, gone)
+
+    def change(self, change: TableChange) -> bool:
+        """Swap in what differs from the table that is there; False when it was made against another one."""
+        if (change.epoch, change.base) != (self.table.epoch, self.table.generation):
+            return False
+        endpoints = self.table.endpoints
+        endpoints.update(change.endpoints)
+        gone = [name for name in change.gone if endpoints.pop(name, None) is not None]
+        keys = self.table.keys if change.keys is None else change.keys
+        self.table = RoutingTable(generation=change.generation, epoch=change.epoch, endpoints=endpoints, keys=keys)
+        if change.keys is not None:
+            self.ring = self._make_ring(self.table)
+        self._exchange(change.endpoints, gone)
+        return True
+
+    def _exchange(self, plans: Mapping[str, EndpointRoute], gone: Iterable[str]) -> None:
+        """Serve these endpoints by these plans, and others no more: in time proportional to their number."""
+        left: set[str] = set()
+        for name, plan in plans.items():
             known = self.endpoints.get(name.encode())
+            wanted = {replica.id: replica.socket for revision in plan.revisions for replica in revision.replicas}
+            left |= replicas_of(known) - wanted.keys()
+            for replica, path in wanted.items():
+                if replica not in self.links:
+                    self._open(replica, path)
             revisions = [self._live(plan, revision, known) for revision in plan.revisions]
-            endpoints[name.encode()] = LiveEndpoint(plan, revisions, known.held if known else None)
-        gone = [endpoint for name, endpoint in self.endpoints.items() if name not in endpoints]
-        self.table, self.ring, self.endpoints = table, ring, endpoints
-        self.mirror.keep(endpoints.values())
-        self.lone = next(iter(endpoints)) if len(endpoints) == 1 else b""
-        for replica in set(self.links) - set(wanted):
+            self.endpoints[name.encode()] = LiveEndpoint(plan, revisions, known.held if known else None)
+            self.news.add(name.encode())
+        orphans = [self.endpoints.pop(name.encode()) for name in gone]
+        for endpoint in orphans:
+            self.news.add(endpoint.name)
+            left |= replicas_of(endpoint)
+        self.lone = next(iter(self.endpoints)) if len(self.endpoints) == 1 else b""
+        self.mirror.keep(self.endpoints)
+        for replica in left & self.links.keys():
             link = self.links.pop(replica)
             self.leaving.add(link)
             link.retire()
-        for endpoint in gone:
+        for endpoint in orphans:
             self.holding.orphan(endpoint)
         self.holding.flush()
 
@@ -329,7 +356,8 @@ class Core:
             fresh = self.links[link.replica]
             for endpoint in self.endpoints.values():
                 for revision in endpoint.revisions:
-                    revision.links = [fresh if old is link else old for old in revision.links]
+                    if link in revision.links:
+                        revision.links = [fresh if old is link else old for old in revision.links]
         for pending in begun:
             self.finish(pending, lost("The replica died while it computed this request."))
         for pending in untouched:
@@ -395,3 +423,9 @@ def silent(link: Link, late: Pending, now: int) -> bool:
     """Whether a replica has said nothing for its revision's own timeout: a client that allows less is no proof."""
     assert late.revision is not None
     return link.silent_since > 0 and now - link.silent_since >= late.revision.plan.timeout_s * 1e6
+
+
+def replicas_of(endpoint: LiveEndpoint | None) -> set[str]:
+    """The replicas of an endpoint."""
+    revisions = endpoint.plan.revisions if endpoint is not None else ()
+    return {replica.id for revision in revisions for replica in revision.replicas}

@@ -36,6 +36,7 @@ class Holding:
         self.waking: dict[Named, int] = {}
         self.held_us: dict[Named, int] = {}
         self.bytes = 0
+        self.names: set[bytes] = set()  # of the endpoints for which requests wait
         self._core = core
 
     def hold(self, pending: Pending) -> None:
@@ -53,6 +54,7 @@ class Holding:
         """Keep a request that was taken before."""
         pending.link = None
         pending.endpoint.held.append(pending)
+        self.names.add(pending.endpoint.name)
         self.bytes += pending.size
 
     def rouse(self, endpoint: LiveEndpoint, revision: LiveRevision) -> None:
@@ -81,14 +83,19 @@ class Holding:
 
     def flush(self) -> None:
         """Send what can be sent: a replica came, or the table changed."""
-        for endpoint in self._core.endpoints.values():
-            if endpoint.held:
-                self._flush(endpoint)
+        for endpoint in self._waited_for():
+            self._flush(endpoint)
         for name, number in list(self.waking):
             known = self._core.endpoints.get(name)
             revision = known.by_number.get(number) if known is not None else None
             if revision is None or self._core.free_link(revision) is not None:
                 del self.waking[name, number]
+
+    def _waited_for(self) -> list[LiveEndpoint]:
+        """The endpoints with requests that wait: few, however many there are."""
+        found = [self._core.endpoints[name] for name in self.names if name in self._core.endpoints]
+        self.names = {endpoint.name for endpoint in found if endpoint.held}
+        return [endpoint for endpoint in found if endpoint.held]
 
     def _flush(self, endpoint: LiveEndpoint) -> None:
         core, now = self._core, time.monotonic_ns() // 1000
@@ -128,6 +135,7 @@ class Holding:
         pending.endpoint.held.remove(pending)
         self.bytes -= pending.size
         if not pending.endpoint.held:  # nobody waits any more, and who comes next wakes it again
+            self.names.discard(pending.endpoint.name)
             for revision in pending.endpoint.revisions:
                 self.waking.pop((pending.endpoint.name, revision.plan.number), None)
         return True
@@ -140,7 +148,7 @@ class Holding:
 
     def expire(self, now: int) -> None:
         """Refuse what is past its deadline."""
-        for endpoint in self._core.endpoints.values():
+        for endpoint in self._waited_for():
             for pending in [pending for pending in endpoint.held if pending.deadline <= now]:
                 self.drop(pending)
                 sleeps = pending.revision is not None and pending.revision.plan.sleeps

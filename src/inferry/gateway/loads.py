@@ -28,41 +28,56 @@ class Reporter:
         self._send = send
         self._epoch = epoch
         self._told: dict[Named, Load] = {}
+        self._numbers: dict[bytes, set[Named]] = {}
+        self._awake: set[bytes] = set()
         core.holding.wake = self.wake
 
     async def run(self) -> None:
         """For ever."""
         while True:
             await asyncio.sleep(REPORT_S)
-            if any(revision.plan.elastic for revision in self._revisions()):
-                self.report()
+            self.report()
 
     def report(self, *, anew: bool = False) -> None:
-        """Tell what changed, or all to a control process that came `anew`."""
-        told, holding = {} if anew else self._told, self._core.holding
+        """Tell what changed, or all to a control process that came `anew`. Endpoints that sleep are not looked at."""
+        core = self._core
+        names = set(core.endpoints) if anew else self._awake | core.news | core.holding.names
         loads: dict[Named, Load] = {}
-        for endpoint in self._core.endpoints.values():
-            for revision in endpoint.revisions:
-                if revision.plan.elastic:
-                    name = endpoint.name, revision.plan.number
-                    load = told.get(name)
-                    if load is None or not sleeping(endpoint, revision, load):
-                        load = load_of(self._core, endpoint, revision)
-                    loads[name] = load
-        holding.held_us = {name: held for name, held in holding.held_us.items() if name in loads}
-        changed = tuple(load for name, load in loads.items() if told.get(name) != load)
-        if self._send(Loads(epoch=self._epoch, of=changed)):
-            self._told = loads
-            for revision in self._revisions():
+        for name in names:
+            endpoint = core.endpoints.get(name)
+            for revision in endpoint.revisions if endpoint is not None else ():
+                if endpoint is not None and revision.plan.elastic:
+                    loads[name, revision.plan.number] = load_of(core, endpoint, revision)
+        changed = tuple(load for name, load in loads.items() if anew or self._told.get(name) != load)
+        if not (changed or self._told or anew) or self._send(Loads(epoch=self._epoch, of=changed)):
+            self._told |= loads
+            self._settle(names, loads)
+
+    def _settle(self, names: set[bytes], loads: dict[Named, Load]) -> None:
+        """Control knows: look at those again that do something, and forget revisions that are gone."""
+        core = self._core
+        core.news -= names
+        self._awake -= names
+        for name in names:
+            endpoint = core.endpoints.get(name)
+            running = {(name, number) for number in endpoint.by_number} if endpoint is not None else set()
+            for gone in [known for known in self._numbers.get(name, ()) if known not in running]:
+                self._told.pop(gone, None)
+                core.holding.held_us.pop(gone, None)
+            self._numbers.pop(name, None)
+            for revision in endpoint.revisions if endpoint is not None else ():
                 revision.missed = 0
+                load = loads.get((name, revision.plan.number))
+                if load is not None:
+                    self._numbers[name] = running
+                    if revision.links or load.waiting or load.in_flight or load.missed:
+                        self._awake.add(name)
 
     def wake(self, endpoint: LiveEndpoint, revision: LiveRevision) -> None:
         """Tell the load of one revision now: somebody waits for it."""
         load = load_of(self._core, endpoint, revision)
+        self._core.news.add(endpoint.name)  # the next report tells what became of it
         self._send(Loads(epoch=self._epoch, of=(load,)))
-
-    def _revisions(self) -> list[LiveRevision]:
-        return [revision for endpoint in self._core.endpoints.values() for revision in endpoint.revisions]
 
 
 def load_of(core: Core, endpoint: LiveEndpoint, revision: LiveRevision) -> Load:
@@ -86,12 +101,6 @@ def load_of(core: Core, endpoint: LiveEndpoint, revision: LiveRevision) -> Load:
         service_us=round(sum(services) / len(services), 1) if services else 0.0,
         late=round(sum(slower(one.buckets, revision.plan.target_latency_s) for one in series), 1),
     )
-
-
-def sleeping(endpoint: LiveEndpoint, revision: LiveRevision, told: Load) -> bool:
-    """Whether a revision has nothing to tell behind what was told: thousands may sleep."""
-    now = revision.links or endpoint.held or revision.missed
-    return not (now or told.waiting or told.in_flight or told.missed)
 
 
 def is_of(pending: Pending, endpoint: bytes, number: int) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -85,15 +85,13 @@ class Mirror:
         self.reports: dict[Names, MirrorReport] = {}
         self._core = core
 
-    def keep(self, endpoints: Iterable[LiveEndpoint]) -> None:
+    def keep(self, endpoints: Mapping[bytes, LiveEndpoint]) -> None:
         """Forget reports of what is not mirrored any more."""
-        pairs = {
-            (endpoint.plan.name, revision.plan.number, endpoint.shadow.plan.number)
-            for endpoint in endpoints
-            if endpoint.shadow is not None
-            for revision in endpoint.revisions
-        }
-        self.reports = {names: report for names, report in self.reports.items() if names in pairs}
+        for names in list(self.reports):
+            endpoint = endpoints.get(names[0].encode())
+            shadow = endpoint.shadow.plan.number if endpoint is not None and endpoint.shadow is not None else 0
+            if endpoint is None or names[1] not in endpoint.by_number or names[2] != shadow:
+                del self.reports[names]
 
     def report(self, endpoint: str, shadow: int) -> MirrorReport | None:
         """All that was compared with a shadow, whichever revision answered."""
@@ -119,6 +117,7 @@ class Mirror:
         link = self._core.free_link(shadow)
         if link is None:
             shadow.missed += 1
+            self._core.news.add(endpoint.name)
             self._core.holding.rouse(endpoint, shadow)
         full = self.copies >= MAX_COPIES or original.size > MAX_BODY
         if full or link is None or len(link.inflight) >= MAX_QUEUE:

@@ -7,18 +7,21 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from inferry.types.conversion import CheckTask, Converted, ConvertTask
+from inferry.types.density import Held
 from inferry.types.frames import Reply
 from inferry.types.replicas import InspectTask, ReplicaSpec, ReplicaStatus
 from inferry.types.signature import Inspection
 
 
 class Replica(Protocol):
-    """A running copy that has loaded its model. `gone` is done, with the reason, once it died."""
+    """A running copy that has loaded its model. `gone` is done, with the reason, once it died. `stopping`: it was told
+    to end."""
 
     spec: ReplicaSpec
     socket: str
     status: ReplicaStatus
     gone: asyncio.Future[str]
+    stopping: bool
 
     async def ask(self, door: int, name: bytes, body: bytes, timeout: float) -> Reply:
         """Send one prediction the way the gateway does. Raises DeadlineExceeded or Unavailable."""
@@ -36,8 +39,12 @@ class Replica(Protocol):
         """End it at once."""
         ...
 
-    def memory_mb(self) -> float | None:
-        """How much memory it holds now, None when that cannot be told."""
+    def held(self) -> Held | None:
+        """The memory that only it holds, None when that cannot be told."""
+        ...
+
+    def shared(self) -> int:
+        """Bytes of its bundle's files that it has mapped together with others."""
         ...
 
 

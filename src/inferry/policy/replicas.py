@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from typing import NamedTuple
+from zlib import crc32
 
 FIRST_DELAY_S = 0.2
 LAST_DELAY_S = 30.0
@@ -35,10 +36,16 @@ class Plan(NamedTuple):
 
 
 def delay(failures: int) -> float:
-    """Seconds to wait before the next start: none after a first death, then doubling to half a minute."""
+    """Seconds to wait before the next start, but for `spread`: none after a first death, then doubling to half a
+    minute."""
     if failures <= 1:
         return 0.0
     return float(min(LAST_DELAY_S, FIRST_DELAY_S * 2 ** min(failures - 2, DOUBLINGS)))
+
+
+def spread(group: Hashable, deaths: int) -> float:
+    """A factor from 0.75 to 1.25, so that groups that failed together are not tried again together."""
+    return 0.75 + crc32(repr((group, deaths)).encode()) / 2**33
 
 
 def plan(
@@ -64,7 +71,7 @@ def plan(
         if missing <= 0:
             continue
         known = failures.get(group, Failures())
-        ready = known.last + delay(known.deaths)
+        ready = known.last + delay(known.deaths) * spread(group, known.deaths)
         if ready <= now:
             start += [group] * missing
         else:

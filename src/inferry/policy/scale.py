@@ -105,6 +105,11 @@ def roused(state: State, scaling: Scaling, now: float) -> State:
     return state._replace(replicas=count, used=now, wants=(*state.wants, (now, count)))
 
 
+def lowered_to(state: State, replicas: int, now: float) -> State:
+    """It has to do with fewer, for a reason that is not its own: nothing is learnt from it."""
+    return state._replace(replicas=replicas, wants=((now, replicas),), panic_at=NEVER, peak=0, zeroed=NEVER)
+
+
 def decide(snapshot: Snapshot, scaling: Scaling, state: State, now: float, said: Said = NOTHING) -> Decision:
     """The number of replicas from now on. `scaling`: as it holds now, `said`: why its limits are what they are."""
     last = state.marks[-1] if state.marks else None

@@ -59,7 +59,8 @@ def _read(path: Path) -> Any:
 
         # The file's own types are trusted: whoever calls this is already in the sandbox.
         return load(path, trusted=get_untrusted_types(file=path))
-    return joblib.load(path)
+    # Arrays of an uncompressed file are mapped: replicas share their pages until one writes to its own copy.
+    return joblib.load(path, mmap_mode="c")
 
 
 def _refuse_version(told: list[warnings.WarningMessage]) -> None:

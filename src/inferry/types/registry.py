@@ -74,14 +74,14 @@ class Protection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RevisionConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a revision runs. `timeout_s`: default deadline of a request in seconds.
-    `memory_mb`: address-space limit of a replica (0: chosen by the host). `threads`: processor
-    threads of one prediction (0: chosen by `policy.threads`). `device`: auto, cpu, cuda or tpu. `gpus`: the
-    share of GPUs that a replica holds for itself, a part of one or whole ones (0: it shares with others);
-    `gpu_memory_mb`: how much of a GPU's memory it may take (0: any). `options`: of the runtime's engine, as declared
-    in the plugin group inferry.options. `scaling`: how the number of replicas varies, in place of `replicas`.
-    `cpus` (0: chosen by `policy.placement`) and `resources` (of the cluster's own): what a replica holds of its node
-    where a cluster's scheduler places it."""
+    """How a revision runs. `timeout_s`: default deadline of a request in seconds. `memory_mb`: memory limit of a
+    replica (0: none of its own). `threads`: processor threads of one prediction (0: chosen by `policy.threads`).
+    `device`: auto, cpu, cuda or tpu. `gpus`: the share of GPUs that a replica holds for itself, a part of one or whole
+    ones (0: it shares with others); `gpu_memory_mb`: how much of a GPU's memory it may take (0: any). `options`: of the
+    runtime's engine, as declared in the plugin group inferry.options. `scaling`: how the number of replicas varies, in
+    place of `replicas`. `cpus`: processors that a replica may use, on average over a tenth of a second (0: all). Where
+    a cluster's scheduler places it, that (0: chosen by `policy.placement`) and `resources` (of the cluster's own) are
+    what it holds of its node."""
 
     replicas: int = 1
     timeout_s: float = 30.0

@@ -63,11 +63,47 @@ class RoutingTable(msgspec.Struct, frozen=True, kw_only=True):
     keys: dict[str, Key] = {}
 
 
+class TableChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What makes one generation of the table of the one called `base`: endpoints that are new or other, and those that
+    are `gone`; `keys` when those changed. So a change costs what it changes, however many endpoints there are."""
+
+    base: int
+    generation: int
+    epoch: int = 0
+    endpoints: dict[str, EndpointRoute] = {}
+    gone: tuple[str, ...] = ()
+    keys: dict[str, Key] | None = None
+
+
+def difference(before: RoutingTable, after: RoutingTable) -> TableChange | None:
+    """The change from one table to the next; None when they say the same. Routes that are the same object are not
+    compared."""
+    changed = {name: route for name, route in after.endpoints.items() if not same(before.endpoints.get(name), route)}
+    gone = tuple(name for name in before.endpoints if name not in after.endpoints)
+    keys = None if after.keys == before.keys else after.keys
+    if not changed and not gone and keys is None:
+        return None
+    return TableChange(
+        base=before.generation,
+        generation=before.generation + 1,
+        epoch=before.epoch,
+        endpoints=changed,
+        gone=gone,
+        keys=keys,
+    )
+
+
+def same(one: EndpointRoute | None, other: EndpointRoute) -> bool:
+    """Whether two routes say the same."""
+    return one is other or one == other
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Control -> gateway: serve by a table, or `tell` what was counted (the number of the question); captures of that
-    number are `kept`; the answer to `feedback`."""
+    """Control -> gateway: serve by a table, or by the present one with a `change`; `tell` what was counted (the number
+    of the question); captures of that number are `kept`; the answer to `feedback`."""
 
     table: RoutingTable | None = None
+    change: TableChange | None = None
     tell: int = 0
     kept: int = 0
     feedback: FeedbackTold | None = None

@@ -116,6 +116,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     batch curve: microseconds of one call by its number of rows, when rows may be stacked.
     `threads_gain`: how many times faster one prediction is with all cores than with one (0: not tried).
     `packing_gain`: how many times faster it is with weights packed than as they lie in the file (0: not tried).
+    `memory_mb`: what the process held when it had loaded and answered, `peak_mb`: the most meanwhile (0: not known).
     """
 
     signature: Signature
@@ -129,3 +130,5 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     batch_us: dict[str, float] = {}
     threads_gain: float = 0.0
     packing_gain: float = 0.0
+    memory_mb: float = 0.0
+    peak_mb: float = 0.0

@@ -21,7 +21,8 @@ class ZygoteConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplicaTask(msgspec.Struct, frozen=True, kw_only=True):
-    """One replica to fork: `bundle` is the opened bundle's directory, `report` where it says why it failed.
+    """One replica to fork: `bundle` is the opened bundle's directory, `report` where it says why it failed,
+    `groups` the files of the cgroups that it joins, `limited`: they limit its memory.
 
     `socket`: where it listens. For `tcp://HOST` the port is any free one, which it says in its report; it shows
     `identity` there.
@@ -32,6 +33,8 @@ class ReplicaTask(msgspec.Struct, frozen=True, kw_only=True):
     socket: str
     scratch: str
     report: str
+    groups: tuple[str, ...] = ()
+    limited: bool = False
     identity: Identity | None = None
 
 

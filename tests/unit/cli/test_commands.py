@@ -10,7 +10,18 @@ import pytest
 from tests.support.fake_platform import Canned
 
 ENDPOINT = {"name", "model", "version", "revision", "replicas", "state", "problem", "url", "updated"}
-DETAILS = {"signature", "example", "traffic", "revisions", "curl", "python", "runtime", "conversion"}
+DETAILS = {
+    "signature",
+    "example",
+    "traffic",
+    "revisions",
+    "curl",
+    "python",
+    "runtime",
+    "conversion",
+    "last_end",
+    "deaths",
+}
 VERSION = {"model", "number", "bundle", "runtime", "size", "created", "created_by", "serving", "aliases", "protected", "test",
            "lineage"}  # fmt: skip
 

@@ -3,6 +3,7 @@
 import pytest
 
 from inferry.control.fleet import Fleet
+from inferry.control.room import Room
 from inferry.errors import InvalidModel, Unavailable
 from inferry.testing.store_contract import make_commit
 from inferry.types.devices import Devices
@@ -37,7 +38,7 @@ def version():
     ],
 )
 async def test_a_start_that_fails_is_counted_and_told(error, raised, words):
-    fleet = Fleet(Failing(error), lambda: Devices(cores=2))
+    fleet = Fleet(Failing(error), lambda: Devices(cores=2), Room(1 << 40))
     with pytest.raises(raised, match=words):
         await fleet.start(version(), "fraud", RevisionConfig())
     (failures,) = fleet.failures.values()
@@ -48,7 +49,7 @@ async def test_a_start_that_fails_is_counted_and_told(error, raised, words):
 
 
 async def test_news_of_a_replica_that_is_gone_is_passed_over():
-    fleet = Fleet(Failing(OSError()), lambda: Devices(cores=2))
+    fleet = Fleet(Failing(OSError()), lambda: Devices(cores=2), Room(1 << 40))
     fleet.stuck("unknown")
     await fleet._recheck("unknown")
     assert not fleet.suspect

@@ -14,6 +14,7 @@ from inferry.policy import rollout as policy
 from inferry.policy.replicas import Failures
 from inferry.telemetry.metrics import BUCKETS
 from inferry.types.analysis import Bins, Moments
+from inferry.types.density import Held
 from inferry.types.feedback import Capture, Joined, Prediction, Truth
 from inferry.types.registry import Revision, RevisionConfig
 from inferry.types.traffic import MirrorReport, RevisionCounters
@@ -123,7 +124,7 @@ def test_copies_that_differ_and_copies_that_fail_disagree(seen) -> None:
 def test_health_is_what_the_fleet_says_of_the_canary(seen) -> None:
     assert seen.look().health.ready is False
     group = ("fraud", "b2")
-    seen.fleet.replicas["b2"].append(SimpleNamespace(memory_mb=lambda: 40.0))
+    seen.fleet.replicas["b2"].append(SimpleNamespace(held=lambda: Held(private=40_000_000, peak=0)))
     assert seen.look().health.ready
     assert seen.look().windows[0].canary.memory_mb is None  # the gateway told nothing
     seen.fleet.replicas["b2"].clear()
@@ -142,8 +143,8 @@ def test_deaths_and_memory_are_counted_by_revision(seen) -> None:
 
     seen.look(counted(1, 0, 0), counted(2, 0, 0))
     seen.fleet.deaths[group_of(REVISIONS[2])] += 2
-    for held in (40.0, 50.0):
-        seen.fleet.replicas["b2"].append(SimpleNamespace(memory_mb=lambda held=held: held))
+    for held in (Held(private=40_000_000, peak=0), Held(private=50_000_000, peak=0), None):
+        seen.fleet.replicas["b2"].append(SimpleNamespace(held=lambda held=held: held))
     (window,) = seen.look(counted(1, 0, 0), counted(2, 0, 0)).windows
     assert (window.stable.crashes, window.canary.crashes, window.canary.memory_mb) == (0, 2, 45.0)
 

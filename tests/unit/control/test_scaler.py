@@ -4,6 +4,7 @@ import pytest
 
 from inferry.control.fleet import Fleet
 from inferry.control.reconciler import Live
+from inferry.control.room import Room
 from inferry.control.scaler import SILENT_S, Scaler
 from inferry.testing.store_contract import make_commit
 from inferry.types.devices import Devices
@@ -23,7 +24,7 @@ class Backend:
 class World:
     def __init__(self):
         self.now = 100.0
-        self.fleet = Fleet(Backend(), lambda: Devices(cores=2))
+        self.fleet = Fleet(Backend(), lambda: Devices(cores=2), Room(1 << 40))
         self.scaler = Scaler(self.fleet, lambda: self.now, lambda: 1e9 + self.now)
 
     def keep(self, *configs):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferry.policy.replicas import FIRST_DELAY_S, LAST_DELAY_S, Failures, Running, delay, plan
+from inferry.policy.replicas import FIRST_DELAY_S, LAST_DELAY_S, Failures, Running, delay, plan, spread
 
 GROUPS = st.sampled_from("abc")
 counts = st.dictionaries(GROUPS, st.integers(0, 4))
@@ -70,10 +70,19 @@ def test_repeating_the_plan_converges_and_then_rests(wanted, running, failures):
 @given(counts, deaths, st.floats(0, 200))
 def test_a_group_in_back_off_is_started_at_its_time_and_not_before(wanted, failures, now):
     decision = plan(wanted, [], {}, failures, now)
-    due = {group: (f := failures.get(group, Failures())).last + delay(f.deaths) for group in wanted}
+    due = {
+        group: (f := failures.get(group, Failures())).last + delay(f.deaths) * spread(group, f.deaths)
+        for group in wanted
+    }
     assert set(decision.start) == {group for group, count in wanted.items() if count and due[group] <= now}
     waiting = [due[group] for group, count in wanted.items() if count and due[group] > now]
     assert decision.wake == (min(waiting) if waiting else None)
+
+
+def test_groups_that_failed_together_are_not_tried_again_together():
+    factors = {spread(("fraud", number), deaths) for number in range(50) for deaths in (3, 4)}
+    assert len(factors) == 100
+    assert all(0.75 <= factor < 1.25 for factor in factors)
 
 
 def test_the_wait_doubles_up_to_its_limit_and_stays_there():
