@@ -66,6 +66,7 @@ def test_a_replica_killed_for_its_memory_is_named_so_and_replaced(limited, model
     assert ask(limited, "greedy", 20).status_code == 200
     answer = ask(limited, "greedy", 400)
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "replica_lost")
+    assert "killed: used more than memory_mb = 150" in answer.json()["error"]["message"]
     wait_until(lambda: endpoint(limited, "greedy")["last_end"], 60, "its end is known")
     found = endpoint(limited, "greedy")
     assert (found["last_end"]["why"], found["deaths"]) == ("killed: used more than memory_mb = 150", 1)

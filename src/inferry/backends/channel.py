@@ -49,6 +49,7 @@ class Channel(asyncio.Protocol):
         self.status: ReplicaStatus
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.stopping = False
+        self.killed: Callable[[], str] = lambda: ""  # what the kernel says of its end
         self._transport: asyncio.Transport | None = None
         self._inbox = frames.Inbox(1 << 16)
         self._ids = itertools.count(1)
@@ -104,7 +105,7 @@ class Channel(asyncio.Protocol):
 
     def _give_up(self) -> None:
         if not self.gone.done():
-            self.gone.set_result("connection closed")
+            self.gone.set_result(self.killed() or "connection closed")
 
     async def ask(self, door: int, name: bytes, body: bytes, timeout: float) -> frames.Reply:
         """One prediction."""

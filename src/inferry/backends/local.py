@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,6 +104,7 @@ class LocalBackend:
             self._sweep(spec.id)
             raise
         report.unlink(missing_ok=True)
+        channel.killed = partial(self._killed, spec)
         child.exited.add_done_callback(lambda exited: self._exited(channel, exited))
         return self._keep(channel)
 
@@ -117,6 +119,7 @@ class LocalBackend:
             try:
                 channel = self._keep(await Channel.open(str(path), permit=self._permit))
                 self._cgroups.adopted(channel.spec.id, limits_of(channel.spec))
+                channel.killed = partial(self._killed, channel.spec)
                 found.append(channel)
                 living.pop(id, None)
             except (OSError, InferryError):
@@ -211,16 +214,17 @@ class LocalBackend:
 
     def _exited(self, channel: Channel, exited: asyncio.Future[int]) -> None:
         if not exited.cancelled() and exited.exception() is None and not channel.gone.done():
-            why = self._cgroups.killed(channel.spec.id)
-            if why:
-                self._note(channel.spec, why)
-            channel.gone.set_result(why or describe_exit(exited.result()))
+            channel.gone.set_result(self._killed(channel.spec) or describe_exit(exited.result()))
         self._cgroups.remove(channel.spec.id)
 
-    def _note(self, spec: ReplicaSpec, why: str) -> None:
-        """Write into the endpoint's log what its replica could not say itself."""
+    def _killed(self, spec: ReplicaSpec) -> str:
+        """What a replica was killed for, which its endpoint's log is told too: it could not say it itself."""
+        why = self._cgroups.killed(spec.id)
+        if not why:
+            return ""
         with contextlib.suppress(OSError), (self._logs / f"{spec.label}.log").open("a") as file:
             file.write(f"inferry: replica {spec.id} was {why}\n")
+        return why
 
     def _sweep(self, replica: str) -> None:
         for suffix in (".sock", ".error"):

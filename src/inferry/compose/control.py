@@ -37,6 +37,7 @@ from inferry.control.collector import Collector
 from inferry.control.database import DatabaseWatch
 from inferry.control.deploy import Deployer
 from inferry.control.doctor import Doctor
+from inferry.control.endings import Endings
 from inferry.control.feedback import Feedback
 from inferry.control.fleet import Fleet
 from inferry.control.gitops import GitOps
@@ -136,6 +137,7 @@ def assemble(
     scaler = Scaler(fleet)
     publisher = Publisher(layout.gateway_socket, layout.table, fleet.stuck, scaler.hear, feedback, permit)
     reconciler = Reconciler(fleet, publisher, partial(read_store, store), scaler)
+    fleet.on_end = Endings(publisher, store).ended
     builder = Builder(environments, backend, blobs, settings.inspect_timeout_s)
     site = Site(
         http=settings.http,

@@ -63,6 +63,7 @@ class Fleet:
         self.starts: dict[Hashable, deque[float]] = {}  # how long each took, in seconds
         self.changed = asyncio.Event()
         self.touched: set[Hashable] = set()  # the groups of which something changed
+        self.on_end: Callable[[ReplicaSpec, str], None] = lambda _spec, _why: None
         self._groups: dict[Hashable, dict[str, Replica]] = {}
         self._born: dict[str, float] = {}
         self._begun: dict[str, ReplicaSpec] = {}
@@ -263,6 +264,7 @@ class Fleet:
         log.warning("replica %s of %s died (%s)", id, replica.spec.label, why)
         self.deaths[replica.spec.group] += 1
         self.ends[replica.spec.group] = End(time.time(), why)
+        self.on_end(replica.spec, why)
         if time.monotonic() - born > HEALTHY_S:
             self.failures.pop(replica.spec.group, None)
         self._failed(replica.spec.group, f"A replica died ({why}).")

@@ -21,7 +21,7 @@ from inferry.errors import InferryError, Superseded, Unavailable
 from inferry.interfaces.lead import Permit
 from inferry.security.files import write_private
 from inferry.types.feedback import CaptureBatch, FeedbackAsk, FeedbackTold
-from inferry.types.routing import GatewayNews, Order, RoutingTable, difference
+from inferry.types.routing import Ended, GatewayNews, Order, RoutingTable, difference
 from inferry.types.scaling import Loads
 from inferry.types.traffic import RevisionCounters
 
@@ -121,6 +121,11 @@ class Publisher:
                 log.warning("the routing table could not be saved: %s", error)
                 self._unsaved.set()
             await asyncio.sleep(SAVE_S)
+
+    def tell_end(self, replica: str, why: str) -> None:
+        """Why a replica was killed, for those whose requests it had begun."""
+        if self._writer is not None:
+            self._writer.write(msgspec.json.encode(Order(ended=Ended(id=replica, why=why))) + b"\n")
 
     async def counters(self) -> tuple[RevisionCounters, ...]:
         """What the gateway counted since it started, by revision. Raises Unavailable when it cannot be asked."""

@@ -129,6 +129,8 @@ class Admin:
             self._write(writer, GatewayNews(told=order.tell, counters=counters_of(core)))
         if order.kept and core.captures is not None and writer is self._last:
             core.captures.kept(order.kept)
+        if order.ended is not None:
+            core.endings.told(order.ended.id, order.ended.why)
         if order.feedback is not None:
             asked = self._asked.get(order.feedback.number)
             if asked is not None and not asked.done():

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from inferry.errors import Forbidden, InferryError
 from inferry.gateway.captures import Captures
+from inferry.gateway.endings import Endings
 from inferry.gateway.head import Head
 from inferry.gateway.holding import Holding
 from inferry.gateway.keys import key_of
@@ -76,6 +77,7 @@ class Core:
         self._tasks: set[asyncio.Task[None]] = set()
         self.mirror = Mirror(self)
         self.holding = Holding(self)
+        self.endings = Endings(self)
         self.captures: Captures | None = None
 
     # the table
@@ -303,6 +305,8 @@ class Core:
             if pending.link.inflight.get(pending.id) is pending:
                 pending.link.cancel(pending)
                 self._leave(pending)
+            elif self.endings.drop(pending):
+                self._leave(pending)
         elif self.holding.drop(pending):
             self._leave(pending)
 
@@ -358,17 +362,16 @@ class Core:
                 for revision in endpoint.revisions:
                     if link in revision.links:
                         revision.links = [fresh if old is link else old for old in revision.links]
-        for pending in begun:
-            self.finish(pending, lost("The replica died while it computed this request."))
+        self.endings.fail(link.replica, begun)
         for pending in untouched:
             if isinstance(pending.asker, Pair):  # a copy is for this revision only
-                self.finish(pending, lost("The shadow's replica died."))
+                self.finish(pending, lost(message="The shadow's replica died."))
                 continue
             pending.moves += 1
             self.moved += 1
             # It may be what kills them: one request must not end all replicas.
             if pending.moves > (MAX_RISKED if link.host else MAX_MOVES):
-                self.finish(pending, lost("Every replica that was given this request died."))
+                self.finish(pending, lost(message="Every replica that was given this request died."))
                 continue
             known = self.endpoints.get(pending.endpoint.name)
             if known is None:

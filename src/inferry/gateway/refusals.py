@@ -7,8 +7,14 @@ from inferry.gateway.head import Head
 from inferry.gateway.live import LiveEndpoint, Pending
 
 
-def lost(message: str) -> ReplicaLost:
-    """The error of a request whose replica died."""
+def lost(why: str = "", message: str = "The replica died while it computed this request.") -> ReplicaLost:
+    """The error of a request whose replica died. `why`: what it was killed for, where that is known."""
+    if why:
+        return ReplicaLost(
+            f"The replica was {why}, while it computed this request.",
+            help="Send fewer rows at a time, or allow it more: inferry deploy --memory MB.",
+            retry_after=1.0,
+        )
     return ReplicaLost(message, help="Retry.", retry_after=1.0)
 
 

@@ -62,6 +62,10 @@ class WebhookStore(Protocol):
         """Deliveries that are over are due once more (none named: all that are dead); how many."""
         ...
 
+    def happened(self, event: Event) -> None:
+        """Tell whoever wants to know of something that is no change of the store."""
+        ...
+
     def forget_deliveries(self, before: float, most: int) -> int:
         """Remove what was over before then, and of each webhook all but the `most` latest that are over; how many."""
         ...

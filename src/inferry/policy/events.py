@@ -103,6 +103,11 @@ def deleted(endpoint: str, now: float) -> Event:
     return _of_endpoint("endpoint.deleted", endpoint, now)
 
 
+def killed(endpoint: str, replica: str, why: str, now: float) -> Event:
+    """The kernel ended a replica."""
+    return _of_endpoint("endpoint.replica-killed", endpoint, now, replica=replica, why=why)
+
+
 def experiment_started(record: ExperimentRecord) -> Event:
     """An experiment begins."""
     return _of_experiment("experiment.started", record, record.experiment.started, by=record.created_by)

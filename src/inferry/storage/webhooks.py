@@ -12,7 +12,7 @@ from inferry.errors import Conflict, NotFound
 from inferry.storage.base import Base, exists
 from inferry.storage.rows import plain, to_text
 from inferry.storage.tables import deliveries, delivery_attempts, webhooks
-from inferry.storage.told import add_delivery, new_id
+from inferry.storage.told import add_delivery, new_id, tell
 from inferry.types.webhooks import Attempt, Delivery, Event, State, Webhook
 
 MOST = 100  # webhooks
@@ -39,6 +39,11 @@ class Webhooks(Base):
             made = change(_need(connection, name))
             connection.execute(update(webhooks).where(webhooks.c.name == name).values(_hook_row(made)))
             return made
+
+    def happened(self, event: Event) -> None:
+        """Tell of something that is no change of the store."""
+        with self._writing() as connection:
+            tell(connection, event)
 
     def delete_webhook(self, name: str) -> None:
         """Forget it, with its deliveries."""

@@ -98,15 +98,23 @@ def same(one: EndpointRoute | None, other: EndpointRoute) -> bool:
     return one is other or one == other
 
 
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """A replica that was `killed`, and for what: to be told to those whose requests it had begun."""
+
+    id: str
+    why: str
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Control -> gateway: serve by a table, or by the present one with a `change`; `tell` what was counted (the number
-    of the question); captures of that number are `kept`; the answer to `feedback`."""
+    of the question); captures of that number are `kept`; the answer to `feedback`; how a replica `ended`."""
 
     table: RoutingTable | None = None
     change: TableChange | None = None
     tell: int = 0
     kept: int = 0
     feedback: FeedbackTold | None = None
+    ended: Ended | None = None
 
 
 class GatewayNews(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

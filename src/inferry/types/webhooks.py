@@ -15,7 +15,7 @@ EVENT_TYPES = (
     "pipeline.begun", "pipeline.stage.begun", "pipeline.stage.waiting", "pipeline.stage.done", "pipeline.stage.failed",
     "pipeline.done", "pipeline.stopped",
     "rollout.started", "rollout.step", "rollout.paused", "rollout.resumed", "rollout.aborted", "rollout.promoted",
-    "endpoint.deployed", "endpoint.rolled-back", "endpoint.deleted",
+    "endpoint.deployed", "endpoint.rolled-back", "endpoint.deleted", "endpoint.replica-killed",
     "experiment.started", "experiment.decided", "experiment.ended",
     "job.succeeded", "job.failed", "job.cancelled",
     "gitops.synced", "gitops.failed",

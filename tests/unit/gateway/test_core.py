@@ -190,6 +190,39 @@ async def test_when_a_replica_dies_only_what_it_had_begun_fails(world):
     assert askers[0].error.retry_after == 1.0
 
 
+@pytest.mark.parametrize("first", ["the word", "the end"])
+async def test_who_lost_a_replica_that_was_killed_is_told_for_what(world, first):
+    dying = await world.replica("dying", hold=True)
+    world.apply(iris=(revision(dying),))
+    await world.ready()
+    asker = world.submit()
+    request = await asked(dying)
+    dying.begin(request.id)
+    if first == "the word":
+        world.core.endings.told(dying.path, "killed: used more than memory_mb = 5")
+    await dying.die()
+    if first == "the end":
+        await _until(lambda: not world.core.links[dying.path].ready)
+        world.core.endings.told(dying.path, "killed: used more than memory_mb = 5")
+    assert await asker.outcome() == (503, "replica_lost")
+    assert "was killed: used more than memory_mb = 5, while it computed" in asker.error.message
+
+
+async def test_who_gives_up_before_the_word_came_is_forgotten(world):
+    dying = await world.replica("dying", hold=True)
+    world.apply(iris=(revision(dying),))
+    await world.ready()
+    asker = world.submit()
+    request = await asked(dying)
+    dying.begin(request.id)
+    await dying.die()
+    await _until(lambda: not world.core.links[dying.path].ready)
+    world.core.cancel(asker.pending)
+    assert world.core.inflight == 0
+    world.core.endings.told(dying.path, "killed: too late")
+    assert not asker.done.done()
+
+
 async def _until(condition):
     while not condition():
         await asyncio.sleep(0)
