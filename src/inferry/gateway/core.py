@@ -126,7 +126,8 @@ class Core:
         self.mirror.keep(self.endpoints)
         for replica in left & self.links.keys():
             link = self.links.pop(replica)
-            self.leaving.add(link)
+            if link.inflight:  # else nothing would ever look at it again
+                self.leaving.add(link)
             link.retire()
         for endpoint in orphans:
             self.holding.orphan(endpoint)

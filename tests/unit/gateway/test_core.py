@@ -208,6 +208,15 @@ async def test_who_lost_a_replica_that_was_killed_is_told_for_what(world, first)
     assert "was killed: used more than memory_mb = 5, while it computed" in asker.error.message
 
 
+async def test_a_replica_that_leaves_with_nothing_to_do_is_forgotten(world):
+    replica = await world.replica("a")
+    world.apply(iris=(revision(replica),))
+    await world.ready()
+    world.apply(iris=(revision(),))
+    assert not world.core.leaving
+    assert not world.core.links
+
+
 async def test_who_gives_up_before_the_word_came_is_forgotten(world):
     dying = await world.replica("dying", hold=True)
     world.apply(iris=(revision(dying),))
