@@ -36,15 +36,20 @@ ASK_S = 15.0  # about how long the native model is asked
 _NOT_COMPARED = {"empty", "large"}
 _LARGE = "The model refuses this input: it has a value beyond the range of 32-bit floats."
 _NO_NUMBER = "The model refuses this input: it has a missing or infinite value, to which its answer is no number."
+_BY_MACHINE = (
+    "The model refuses this input: it has a missing or infinite value, to which its answer depends on the machine."
+)
 
 
 @dataclass
 class Asked:
-    """Rows that the native model answered, its answers, and rows that it refused."""
+    """Rows that the native model answered, its answers, and rows that it refused. `strange`: those with a missing or
+    infinite value, with their answers."""
 
     rows: list[dict[str, Array]] = field(default_factory=list)
     answers: list[dict[str, Array]] = field(default_factory=list)
     refused: list[dict[str, Array]] = field(default_factory=list)
+    strange: list[tuple[dict[str, Array], dict[str, Array]]] = field(default_factory=list)
     refusals: dict[tuple[str, str], dict[int, InferryError]] = field(default_factory=lambda: defaultdict(dict))
 
 
@@ -58,16 +63,24 @@ def convert(runtime: str, model: LoadedModel, signature: Signature, sample: Samp
         rows, parts = _asked(calls, signature, calls.wrapped(given), made, sampled=sample is not None)
     if not parts[0].rows:
         raise InvalidModel("The native model answers none of the rows to compare with.")
-    guards = _guards(parts[0], specs, rows)
+    guards, strange = _guards(parts[0], specs, rows), parts[0].strange
     drafts = []
     for at, (proto, plan) in zip(range(MAX_DRAFTS), made.graphs, strict=False):
         file = f"draft-{at}.onnx"
         (scratch / file).write_bytes(proto.SerializeToString())
         drafts.append(Draft(file=file, plan=msgspec.structs.replace(plan, guards=guards)))
+    if made.by_machine and strange:
+        wary = (*guards, *_wary(guards, strange))
+        drafts += [
+            Draft(file=one.file, plan=msgspec.structs.replace(one.plan, guards=wary), wary=True) for one in drafts
+        ]
     groups = {"base": rows}
     for at, part in enumerate(parts):
         mark = f".{at}" if at else ""
         groups |= {f"inputs{mark}": merged(part.rows), f"answers{mark}": merged(part.answers)}
+    if strange:
+        asked, answered = zip(*strange, strict=True)
+        groups |= {"inputs.strange": merged(asked), "answers.strange": merged(answered)}
     if parts[0].refused:
         groups["refused"] = merged(parts[0].refused)
     write_sheet(scratch / SHEET, groups)
@@ -143,9 +156,23 @@ def _probe(calls: Calls, rows: dict[str, Array], signature: Signature, asked: As
                 asked.refusals[probe.input, probe.kind].setdefault(ALL, InvalidInput(_LARGE))
             elif probe.kind in {"nan", "infinite"} and _no_number(answers):
                 asked.refusals[probe.input, probe.kind].setdefault(ALL, InvalidInput(_NO_NUMBER))
+            elif probe.kind in {"nan", "infinite"}:
+                asked.strange.append((probe.row, answers))
             elif probe.kind not in _NOT_COMPARED:
                 asked.rows.append(probe.row)
                 asked.answers.append(answers)
+
+
+def _wary(guards: Sequence[Guard], strange: Sequence[tuple[dict[str, Array], dict[str, Array]]]) -> list[Guard]:
+    """Guards against missing and infinite values where there is none yet."""
+    known = {(guard.input, guard.kind) for guard in guards}
+    floats = [name for name, array in strange[0][0].items() if array.dtype.kind == "f"]
+    return [
+        Guard(input=name, kind=kind, message=_BY_MACHINE)
+        for name in floats
+        for kind in ("nan", "infinite")
+        if (name, kind) not in known
+    ]
 
 
 def _no_number(answers: Mapping[str, Array]) -> bool:

@@ -61,10 +61,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """One candidate: `file` in the scratch folder, and how it is fed."""
+    """One candidate: `file` in the scratch folder, and how it is fed. `wary`: it refuses missing and infinite values
+    whatever the native model says to them."""
 
     file: str
     plan: Plan
+    wary: bool = False
 
 
 class ConvertTask(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import joblib
@@ -23,6 +24,7 @@ from sklearn import (
 from sklearn import preprocessing as prep
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 
+from inferry import plugins
 from inferry.errors import InferryError, InvalidInput, InvalidModel
 from inferry.runtimes.answersheet import read_sheet, write_sheet
 from inferry.runtimes.checkrows import draw
@@ -104,6 +106,35 @@ def test_an_equal_model_answers_and_refuses_as_the_native_one(tmp_path, case):
         changed[1, 2] = value
         tried.same({name: changed})
     tried.same({name: rows[:0]})
+
+
+def test_answers_to_nan_that_depend_on_the_machine_are_refused_in_place_of_given(tmp_path, monkeypatch):
+    real = plugins.load("inferry.converters", "sklearn")
+    by_machine = lambda *given: dataclasses.replace(real(*given), by_machine=True)  # noqa: E731
+    load = plugins.load
+    monkeypatch.setattr(plugins, "load", lambda kind, name: by_machine if "conv" in kind else load(kind, name))
+    rows, target = load_breast_cancer(return_X_y=True)
+    tried = Tried(tmp_path, ensemble.HistGradientBoostingClassifier().fit(rows, target), matrix(rows[::9]))
+    drafts = tried.made.drafts
+    strict = tuple(draft for draft in drafts if not draft.wary)
+    assert drafts[: len(strict)] == strict, "they come first"
+    assert not drafts[tried.found.chosen].wary, "equal to NaN too: nothing is refused"
+
+    for name in tried.sheet["answers.strange"]:  # as if other kernels had answered
+        tried.sheet["answers.strange"][name] = tried.sheet["answers.strange"][name][::-1] + 1
+    write_sheet(tmp_path / "checks.npz", tried.sheet)
+    assert "not equal" in check(tmp_path, strict, tried.signature).reason
+    wary = drafts[check(tmp_path, drafts, tried.signature).chosen]
+    assert wary.wary
+    served = OnnxRuntime().load(tmp_path, wary.file, {"plan": wary.plan}, tried.signature)
+    changed = rows[:3].copy()
+    changed[1, 2] = np.nan
+    name = tried.signature.inputs[0].name
+    with pytest.raises(InvalidInput, match="depends on the machine"):
+        served.predict({name: changed})
+    assert (
+        served.predict({name: rows[:3]})["label"].tolist() == tried.native.predict({name: rows[:3]})["label"].tolist()
+    )
 
 
 def test_values_beyond_32_bits_are_refused(tmp_path):

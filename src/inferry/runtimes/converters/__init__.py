@@ -23,8 +23,10 @@ class NotConvertible(InvalidModel):
 @dataclass(frozen=True, kw_only=True)
 class Conversions:
     """`graphs`: ONNX model protos and their plans, made one at a time. `converter`: "skl2onnx 1.20.0".
-    `cuts`: by input, for each of its columns the values at which the model decides."""
+    `cuts`: by input, for each of its columns the values at which the model decides. `by_machine`: what the framework
+    answers to missing and infinite values depends on the kernels that it has for a processor."""
 
     graphs: Iterable[tuple[Any, Plan]]
     converter: str
     cuts: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    by_machine: bool = False

@@ -34,9 +34,8 @@ def convert(model: ArrayModel, signature: Signature, _: Mapping[str, Array]) -> 
         )
         for at, spec in enumerate(signature.inputs)
     )  # fmt: skip
-    return Conversions(
-        graphs=_graphs(model.opened.native, signature, feeds), converter=f"tf2onnx {tf2onnx.__version__}"
-    )
+    graphs = _graphs(model.opened.native, signature, feeds)
+    return Conversions(graphs=graphs, converter=f"tf2onnx {tf2onnx.__version__}", by_machine=True)
 
 
 def _graphs(native: Native, signature: Signature, feeds: tuple[Feed, ...]) -> Iterator[tuple[Any, Plan]]:
