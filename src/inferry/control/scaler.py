@@ -85,6 +85,7 @@ class Scaler:
         self._clock = clock
         self._wall = wall
         self._watched: dict[Named, Watched] = {}
+        self._early: dict[Named, Load] = {}  # told of revisions that are not known yet
         self._groups: dict[Hashable, list[Running]] = {}
         fleet.room.keeper = self
         self._heard = float("-inf")
@@ -114,6 +115,8 @@ class Scaler:
             known.live = live
             self._watched[name] = known
         self._fleet.room.keep(self._groups)
+        early, self._early = self._early, {}
+        self._take(load for name, load in early.items() if name in self._watched)
 
     def count(self, revision: Revision) -> int:
         """How many replicas a revision should have now."""
@@ -124,12 +127,18 @@ class Scaler:
         """What the gateway tells."""
         self._heard = self._clock()
         if loads.epoch != self._epoch:
-            self._epoch = loads.epoch
+            self._epoch, self._early = loads.epoch, {}
             for watched in self._watched.values():
                 watched.load, watched.state = None, scale.restarted(watched.state)
-        for load in loads.of:
+        self._take(loads.of)
+
+    def _take(self, loads: Iterable[Load]) -> None:
+        """Decide by what was told; the gateway does not tell again what stays as it is."""
+        for load in loads:
             known = self._watched.get((load.endpoint, load.revision))
-            if known is not None:
+            if known is None:
+                self._early[load.endpoint, load.revision] = load
+            else:
                 asked = load.arrived - (known.load.arrived if known.load is not None else 0)
                 if asked > 0:
                     self._fleet.room.used(known.live.group, asked)

@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MANIFEST = msgspec.json.Decoder(Manifest)
+_OWNER = msgspec.json.Decoder(dict[str, str])
 
 
 class ObjectBlobs:
@@ -62,7 +63,7 @@ class ObjectBlobs:
         """Note whose bundles lie here. Raises Conflict when they are another's: what one database does not know would
         be swept away by its platform."""
         try:
-            known = msgspec.json.decode(self.objects.read(PLATFORM), type=dict[str, str]).get("owner", "")
+            known = _OWNER.decode(self.objects.read(PLATFORM)).get("owner", "")
         except NotFound:
             self.objects.write(PLATFORM, msgspec.json.encode({"owner": owner}))
             return

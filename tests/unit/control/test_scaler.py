@@ -62,6 +62,14 @@ async def test_a_fixed_number_is_what_was_asked_for(world):
     assert world.scaler.explain("fraud", 1) == (None, ())
 
 
+async def test_what_a_gateway_tells_before_the_revision_is_known_is_not_lost(world):
+    world.scaler.hear(Loads(epoch=7, of=(Load(endpoint="fraud", revision=1, waiting=1, arrived=1),)))
+    world.scaler.hear(Loads(epoch=7, of=()))  # it does not tell again what stays as it is
+    world.keep(ELASTIC)
+    assert world.scaler.count(world.lives[0].revision) == 1
+    assert world.scaler.explain("fraud", 1)[0].reason == "nothing runs, and 1 wait"
+
+
 async def test_one_that_waits_wakes_it_at_once_and_that_is_explained(world):
     world.keep(ELASTIC)
     assert world.scaler.count(world.lives[0].revision) == 0

@@ -116,7 +116,8 @@ async def test_a_request_held_for_its_share_stays_with_its_revision(world):
     assert len(world.told) == 2, "each is woken once"
     world.apply(iris=(sleepy(one, weight=50), sleepy(number=2, weight=50)), splits={"iris": {"key": "header:x"}})
     await world.ready()
-    await asyncio.sleep(0.02)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(asker.outcome() for asker in askers if asker.pending.revision.plan.number == 1))
     assert [asker.done.done() for asker in askers] == [number == 1 for number in wanted]
     two = await world.replica("two")
     world.apply(iris=(sleepy(one, weight=50), sleepy(two, number=2, weight=50)), splits={"iris": {"key": "header:x"}})
