@@ -217,13 +217,17 @@ def test_a_killed_node_fails_no_request_and_its_replicas_start_elsewhere(far, cl
     assert not load.failures, describe(load.failures)
     assert moved(far) - before <= len(in_flight)
     assert set(hosts(far)) == {cluster.ip_of(2), cluster.ip_of(3)}
+    far.cli("delete", "node-loss", "--yes")
+    processes.wait_until(lambda: not hosts(far), WAIT_S, "the replicas are gone")
 
 
 def test_a_node_that_is_cut_off_the_network_fails_no_request_either(far, cluster, files, sample):
-    with Steady(f"{far.http}/predict/node-loss", BODY, far.key, rate=100) as load:
+    far.deploy(napping(files, "cut"), "node-cut", "--replicas", "3", "--cpus", "0.1", sample=sample)
+    assert cluster.ip_of(2) in hosts(far)
+    with Steady(f"{far.http}/predict/node-cut", BODY, far.key, rate=100) as load:
         time.sleep(1)
         cluster.cut(2)
-        processes.wait_until(lambda: set(hosts(far)) == {cluster.ip_of(3)}, WAIT_S, "the node is given up")
-        processes.wait_until(lambda: ready(far, "node-loss") == 3, WAIT_S, "three run again")
+        processes.wait_until(lambda: cluster.ip_of(2) not in hosts(far), WAIT_S, "the node is given up")
+        processes.wait_until(lambda: ready(far, "node-cut") == 3, WAIT_S, "three run again")
         time.sleep(1)
     assert not load.failures, describe(load.failures)

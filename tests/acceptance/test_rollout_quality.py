@@ -62,7 +62,7 @@ def test_only_feedback_sees_swapped_classes_and_only_scores_see_drift(platform, 
     assert {name: found["phase"] for name, found in ends.items()} == {
         "swapped": "aborted", "drifted": "aborted", "alike": "promoted",
     }  # fmt: skip
-    assert ends["swapped"]["reason"].startswith("feedback-accuracy: accuracy is 0 of")
+    assert ends["swapped"]["reason"].startswith("feedback-accuracy: accuracy is 0 over")
     assert ends["drifted"]["reason"].startswith("scores: ")
     evidence = platform.cli("rollout", "history", "alike")["decisions"][-1]["evidence"]
     assert {one["check"]: one["verdict"] for one in evidence} == {
