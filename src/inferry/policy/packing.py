@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-PAYS = 1.1
+PAYS = 1.25
 LARGE = 8 << 20
 """Bytes of a model from which on packing is worth a measurement: less is packed in some milliseconds."""
 
