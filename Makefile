@@ -22,8 +22,9 @@ test: lint  ## everything that must hold; what comes after a failed part is run 
 test-postgres: setup  ## what keeps state, with PostgreSQL in place of SQLite
 	@INFERRY_TEST_POSTGRES=required INFERRY_TEST_DATABASE=postgres tools/run-tests -n $(WORKERS) --dist loadfile --durations=20 -m both_databases
 
-bench: setup  ## the speed and memory figures of docs/benchmarks.md
+bench: setup  ## the speed and memory figures of docs/benchmarks.md, and starts from zero beside fresh processes
 	@$(PYTHON) -m bench.first_look
+	@$(PYTHON) -m bench.cold_start --starts 5
 
 bench-peers: setup  ## the race against other model servers in docs/benchmarks.md (about an hour)
 	@command -v wrk >/dev/null || tools/install-wrk

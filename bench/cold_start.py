@@ -77,7 +77,7 @@ def large(folder: Path) -> Path:
 
 KINDS = (
     Kind("tiny ONNX", models.iris_onnx, (3, 4)),
-    Kind("image network, 5 MB", image, (1, 3, 224, 224)),
+    Kind("image network, 9 MB", image, (1, 3, 224, 224)),
     Kind("large ONNX, 402 MB", large, (1, LARGE), folder=True),
     Kind("scikit-learn, native", models.iris, (3, 4), ("--native",), script=SKLEARN),
 )
