@@ -17,7 +17,7 @@ from typing import Protocol
 
 import msgspec
 
-from inferry.errors import InferryError, Superseded, Unavailable
+from inferry.errors import InferryError, Unavailable
 from inferry.interfaces.lead import Permit
 from inferry.security.files import write_private
 from inferry.types.feedback import CaptureBatch, FeedbackAsk, FeedbackTold
@@ -115,9 +115,7 @@ class Publisher:
             try:
                 self._permit.check()
                 await asyncio.to_thread(save, self._saved, self.table)
-            except Superseded:
-                return
-            except (InferryError, OSError) as error:
+            except (InferryError, OSError) as error:  # who is not sure of the lease may be a moment later
                 log.warning("the routing table could not be saved: %s", error)
                 self._unsaved.set()
             await asyncio.sleep(SAVE_S)
