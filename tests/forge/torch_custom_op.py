@@ -4,9 +4,10 @@
 # dependencies = ["torch", "scikit-learn", "safetensors"]
 # ///
 import torch
+from torch import library
 
 
-@torch.library.custom_op("mine::twice", mutates_args=())
+@library.custom_op("mine::twice", mutates_args=())
 def twice(x: torch.Tensor) -> torch.Tensor:
     return x * 2
 

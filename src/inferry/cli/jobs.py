@@ -16,7 +16,8 @@ from inferry.cli.quality import span
 from inferry.cli.shared import App, emit, json_option, parse_duration, pass_app, say, show_fields, show_table, when
 
 if TYPE_CHECKING:
-    from inferry.client.answers import Answer, JobInfo
+    from inferry.client.answers import Answer
+    from inferry.client.job_answers import JobInfo
 
 STATES = ("waiting", "running", "succeeded", "dead", "cancelled")
 WAIT = "Wait so long for its end: 30s, 5m."

@@ -20,8 +20,8 @@ from inferry.client import jobs as work
 from inferry.client import rollouts as moves
 from inferry.client import versions as registry
 from inferry.client import webhooks as hooks
-from inferry.client.answers import BatchSummary
 from inferry.client.inference import Handle
+from inferry.client.job_answers import BatchSummary
 from inferry.client.session import Session
 from inferry.client.settings import Settings, resolve
 from inferry.client.transport import AsyncTransport, SyncTransport

@@ -12,7 +12,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from inferry.client import files
-from inferry.client.answers import Answer, JobInfo
+from inferry.client.answers import Answer
+from inferry.client.job_answers import JobInfo
 from inferry.client.session import Session, inference_address
 from inferry.client.wire import Flow, Request, Response, read, send
 from inferry.errors import DeadlineExceeded

@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from inferry.client.answers import BatchSummary
 from inferry.client.batch.run import Tell, score_files
 from inferry.client.batch.source import SUFFIXES, files_in
+from inferry.client.job_answers import BatchSummary
 from inferry.client.session import Session
 from inferry.client.transport import SyncTransport
 from inferry.errors import Conflict, InvalidInput, NotFound

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import msgspec
 
-from inferry.client.answers import BatchSummary
 from inferry.client.batch.columns import Column, plan
 from inferry.client.batch.scorer import Scored, Scorer
 from inferry.client.batch.sink import Cells, check_target, merge, write_part
 from inferry.client.batch.source import Source, about, files_in, open_source
 from inferry.client.batch.state import Manifest, Part, State, manifest_of
 from inferry.client.inference import Handle, metadata
+from inferry.client.job_answers import BatchSummary
 from inferry.client.session import Session
 from inferry.client.transport import SyncTransport
 from inferry.errors import InvalidInput
