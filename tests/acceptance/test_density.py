@@ -95,7 +95,7 @@ def test_one_that_computes_stays_and_who_needs_its_memory_is_told_when_to_come_a
         wait_until(lambda: busy(small, "at-work"), 60, "it computes")
         hasty = {"inferry-timeout": "2"}
         answer = small.call("POST", "/predict/large", json={"x": 0.0}, headers=hasty)
-        assert answer.status_code == 503, answer.text
+        assert answer.status_code == 503, (answer.text, asked, status(small))
         assert int(answer.headers["retry-after"]) >= 1
         assert "at work" in str(status(small)["waiting"])
         found = small.call("GET", "/v1/endpoints/large", control=True).json()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import socket
 import ssl
@@ -37,6 +38,9 @@ from inferry.types.identity import Identity
 from inferry.types.routing import EndpointRoute, RevisionRoute
 from inferry.version import __version__
 
+log = logging.getLogger(__name__)
+
+FIRST_TABLE_S = 10.0
 DESCRIPTORS = Path(protos.__file__).with_name("descriptors.binpb")
 
 FORMS = {
@@ -102,6 +106,8 @@ async def serve(settings: GatewaySettings) -> None:
     grpc = make_grpc(core, shown, settings)
     on_lifeline(loop, settings.lifeline, lambda: os._exit(0))
     await admin.start(core)
+    if not await admin.given(FIRST_TABLE_S):  # callers wait in the listeners' queues meanwhile
+        log.warning("control has given no routing table yet; requests are refused until it does")
     await add_grpc(server, grpc, socket.socket(fileno=settings.grpc))
     listener = socket.socket(fileno=settings.listener)
     serving = asyncio.create_task(server.serve(sockets=[listener]))

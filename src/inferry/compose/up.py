@@ -167,7 +167,7 @@ class Supervisor:
         self.gateway = Child("gateway", "inferry.compose.gateway", limits, {"listener": http, "grpc": grpc})
         of_jobs = {**shared, "http": self.http, **jobs_counts}
         self.jobs = Child("jobs", "inferry.compose.jobs", of_jobs, {}, {"database": url})
-        self.children = [self.gateway, *self.controls, self.jobs]
+        self.children = [*self.controls, self.gateway, self.jobs]
         self.stopping = False
 
     def start(self) -> None:

@@ -9,6 +9,7 @@ directory, goes on being served.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 from pathlib import Path
 
@@ -43,16 +44,24 @@ class Admin:
         self._captures: Captures | None = None
         self._reporter: Reporter | None = None
         self._reporting: asyncio.Task[None] | None = None
+        self._given = asyncio.Event()
 
     async def start(self, core: Core) -> None:
         """Apply the last table, then listen for newer ones."""
         self._captures = core.captures = Captures(asyncio.get_running_loop(), self._hand_over)
         if self.saved.exists():
             core.apply(msgspec.json.decode(self.saved.read_bytes(), type=RoutingTable))
+            self._given.set()
         self._reporter = Reporter(core, self._tell_loads, EPOCH)
         self._reporting = asyncio.create_task(self._reporter.run())
         self.path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(partial(self._serve, core), self.path, limit=LINE_LIMIT)
+
+    async def given(self, seconds: float) -> bool:
+        """Wait until there is a table, at most so long: without one every key is unknown."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._given.wait(), seconds)
+        return self._given.is_set()
 
     def stuck(self, replica: str) -> None:
         """Tell control that a replica is silent past a deadline."""
@@ -117,6 +126,7 @@ class Admin:
             else:
                 if (given.epoch, given.generation) >= (served.epoch, served.generation):
                     core.apply(given)
+                    self._given.set()
                 self._write(writer, GatewayNews(applied=given.generation))
         if order.change is not None and order.change.epoch < core.table.epoch:
             self._write(writer, GatewayNews(refused=core.table.epoch))

@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Mapping
 from hashlib import blake2b
 
-from inferry.errors import InvalidInput, Unauthorized
+from inferry.errors import InvalidInput, Unauthorized, Unavailable
 from inferry.types.names import check_name
 from inferry.types.registry import Key
 
@@ -89,7 +89,7 @@ class KeyRing:
         self._keys = {id.encode(): (bytes.fromhex(key.digest), key.expires, key) for id, key in keys.items()}
 
     def check(self, authorization: bytes | str | None, now: float) -> Key:
-        """The key that an Authorization header carries. Raises Unauthorized."""
+        """The key that an Authorization header carries. Raises Unauthorized, and Unavailable while none is known."""
         if not authorization:
             raise Unauthorized("This needs an API key.", help=HOW)
         if isinstance(authorization, str):
@@ -101,6 +101,8 @@ class KeyRing:
             authorization = b"Bearer " + rest
         text = authorization[7:].strip()
         known = self._keys.get(text[len(PREFIX) : len(PREFIX) + ID_SIZE]) if len(text) == TEXT_SIZE else None
+        if known is None and not self._keys:
+            raise Unavailable("This server knows no keys yet: it starts.", help="Retry in a moment.", retry_after=1.0)
         if known is None:
             raise Unauthorized("The API key is not known here.", help="It may have been revoked; ask for a new one.")
         digest, expires, key = known

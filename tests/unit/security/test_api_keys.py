@@ -2,7 +2,7 @@
 
 import pytest
 
-from inferry.errors import InvalidInput, InvalidName, Unauthorized
+from inferry.errors import InvalidInput, InvalidName, Unauthorized, Unavailable
 from inferry.security.keys import ACTIONS, TEXT_SIZE, KeyRing, digest_of, may, mint
 
 PEPPER = b"p" * 32
@@ -80,13 +80,21 @@ def test_expiry_is_looked_at_each_time():
 def test_a_ring_without_the_key_refuses_it():
     _, text, _ = make()
     with pytest.raises(Unauthorized, match="not known"):
+        make()[2].check(f"Bearer {text}", NOW)
+
+
+def test_a_ring_without_any_key_says_that_it_starts():
+    """A client shall come again, not believe that its key was revoked."""
+    _, text, _ = make()
+    with pytest.raises(Unavailable, match="starts") as caught:
         KeyRing({}, PEPPER).check(f"Bearer {text}", NOW)
+    assert caught.value.retry_after == 1.0
 
 
 def test_a_refusal_never_repeats_the_key():
     _, text, _ = make()
     with pytest.raises(Unauthorized) as caught:
-        KeyRing({}, PEPPER).check(f"Bearer {text}", NOW)
+        make()[2].check(f"Bearer {text}", NOW)
     assert text[13:] not in caught.value.sentence()
 
 
