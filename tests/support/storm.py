@@ -54,13 +54,13 @@ class Storm:
                 self.kills[victim] = self.kills.get(victim, 0) + 1
 
     def _pids(self, victim: str) -> list[int]:
+        if victim == "replica":
+            return self.platform.replica_pids()[:1]
         parents = [pid for pid in self.platform.processes() if processes.parent(pid) == self.platform.pid]
         named = {f"inferry.compose.{name}": name for name in ("jobs", "gateway", "control")}
         children = {pid: next((named[w] for w in command(pid) if w in named), "zygote") for pid in parents}
-        if victim == "replica":
-            zygotes = [pid for pid, name in children.items() if name == "zygote"]
-            return [pid for pid in self.platform.processes() if processes.parent(pid) in zygotes][:1]
-        return [pid for pid, name in children.items() if name == victim][:1]
+        replicas = self.platform.replica_pids()  # the supervisor's children too, when their zygote is gone
+        return [pid for pid, name in children.items() if name == victim and pid not in replicas][:1]
 
 
 def command(pid: int) -> list[str]:

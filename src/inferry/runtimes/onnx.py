@@ -63,7 +63,7 @@ _PROBABILITIES = ("probabilities", "output_probability", "probability_tensor")
 _CONVERTERS = {"skl2onnx", "OnnxMLTools"}
 WORTH_MS = 2.0  # threads of a shorter call wait for each other longer than they save as soon as a core is busy
 _MADE_UP_SIZES = (1, 2, 8, 32, 224)
-PACK_AFTER_S = 1.0  # whoever woke the model has its answer by then
+BEHIND_S = 1.0  # whoever woke the model has its answer by then
 _SMALL = 64 << 20  # bytes of a model that may be in memory twice
 
 
@@ -97,9 +97,9 @@ class OnnxRuntime:
         if not model.on_cpu:
             return model
         if packing is Packing.BEHIND:
-            model.improve(packed)
+            later(packed, model.improve)
         elif options.get("calls", 1) > 1 and threads > 1 and model.size <= _SMALL:
-            model.crowd = open_session(path, 1)
+            later(partial(open_session, path, 1), model.share)
         return model
 
 
@@ -128,17 +128,13 @@ class OnnxModel:
         self._columns = [spec.name for spec in self._inputs] if signature and signature.kind == "table" else []
         self._cooked = any(kind == "tensor(string)" or kind not in _TYPES for kind in self._types)
 
-    def improve(self, make: Callable[[], Any]) -> None:
-        """Answer by the session that `make` opens as soon as it is there; until then, and if it cannot be had, by
-        the one that is."""
+    def improve(self, session: Any) -> None:
+        """Answer by a session that is faster from now on."""
+        self._session = session
 
-        def swap() -> None:
-            with contextlib.suppress(InferryError):
-                self._session = make()
-
-        timer = threading.Timer(PACK_AFTER_S, swap)
-        timer.daemon = True
-        timer.start()
+    def share(self, session: Any) -> None:
+        """Have the crowd answered by this session from now on."""
+        self.crowd = session
 
     def predict(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """Run the session, and name its outputs. Raises as `run` does."""
@@ -303,6 +299,18 @@ class OnnxModel:
             return spec
         finite = all(None not in plain(array.ravel()) for array in answer.values())
         return TensorSpec(name=spec.name, datatype=spec.datatype, shape=spec.shape, nullable=finite)
+
+
+def later(make: Callable[[], Any], use: Callable[[Any], None]) -> None:
+    """Open a session when whoever woke the model has its answer, and use it, unless it cannot be had."""
+
+    def work() -> None:
+        with contextlib.suppress(InferryError):
+            use(make())
+
+    timer = threading.Timer(BEHIND_S, work)
+    timer.daemon = True
+    timer.start()
 
 
 def _public_names(names: list[str]) -> list[str]:

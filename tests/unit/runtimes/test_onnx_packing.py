@@ -54,7 +54,7 @@ def test_weights_that_are_not_worth_packing_stay_those_of_the_file(wide):
 
 
 def test_weights_are_packed_behind_the_first_answer(wide, monkeypatch):
-    monkeypatch.setattr(onnx, "PACK_AFTER_S", 0.3)
+    monkeypatch.setattr(onnx, "BEHIND_S", 0.3)
     model = load(wide, 2.0)
     assert mapped()
     first = model.predict({"x": ROWS})["y"]
@@ -66,7 +66,7 @@ def test_weights_are_packed_behind_the_first_answer(wide, monkeypatch):
 
 
 def test_a_session_that_cannot_be_packed_goes_on_as_it_is(wide, monkeypatch):
-    monkeypatch.setattr(onnx, "PACK_AFTER_S", 0.0)
+    monkeypatch.setattr(onnx, "BEHIND_S", 0.0)
 
     def refuse(*_: object, packed: bool = True, **__: object):
         if packed:

@@ -20,8 +20,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from inferry.errors import InvalidInput, InvalidModel
+from inferry.runtimes import onnx as runtime
 from inferry.runtimes.onnx import OnnxRuntime
 from inferry.types.columns import sample_of
+from tests.support.processes import wait_until
 
 DATA, TARGET = load_iris(return_X_y=True)
 DATA = DATA.astype(np.float32)
@@ -285,7 +287,8 @@ WIDE = graph(
 )
 
 
-def test_calls_that_meet_run_with_one_thread_each_and_answer_the_same(tmp_path):
+def test_calls_that_meet_run_with_one_thread_each_and_answer_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime, "later", lambda make, use: use(make()))
     (tmp_path / "model.onnx").write_bytes(WIDE.SerializeToString())
     model = OnnxRuntime().load(tmp_path, "model.onnx", {"threads": 2, "calls": 2}, None)
     rows = np.random.default_rng(0).random((400, 1, 64), dtype=np.float32)
@@ -295,10 +298,20 @@ def test_calls_that_meet_run_with_one_thread_each_and_answer_the_same(tmp_path):
     assert np.array_equal(model.predict({"x": rows[0]})["y"], rows[0][:, :8])
 
 
+def test_the_second_session_comes_behind_the_first_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime, "BEHIND_S", 0.3)
+    (tmp_path / "model.onnx").write_bytes(WIDE.SerializeToString())
+    model = OnnxRuntime().load(tmp_path, "model.onnx", {"threads": 2, "calls": 2}, None)
+    assert model.crowd is None
+    assert model.predict({"x": np.ones((1, 64), np.float32)})["y"].shape == (1, 8)
+    wait_until(lambda: model.crowd is not None, 60, "calls that meet have a session of their own")
+
+
 @pytest.mark.parametrize(
     ("options", "twice"), [({}, False), ({"threads": 2}, False), ({"threads": 2, "calls": 2}, True)]
 )
-def test_a_model_is_opened_twice_only_where_its_calls_may_meet(tmp_path, options, twice):
+def test_a_model_is_opened_twice_only_where_its_calls_may_meet(tmp_path, monkeypatch, options, twice):
+    monkeypatch.setattr(runtime, "later", lambda make, use: use(make()))
     (tmp_path / "model.onnx").write_bytes(WIDE.SerializeToString())
     model = OnnxRuntime().load(tmp_path, "model.onnx", options, None)
     assert (model.crowd is not None) == twice
