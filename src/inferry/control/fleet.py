@@ -283,10 +283,9 @@ class Fleet:
 
 async def prove(replica: Replica, version: Version, config: RevisionConfig) -> None:
     """Ask for the model's own example; raise InvalidModel when the answer is not a prediction."""
-    example = version.manifest.inspection.example
-    if example is None:
+    body = version.manifest.inspection.body
+    if body is None:
         return
-    body = msgspec.json.encode(example)
     reply = await replica.ask(frames.DOOR_PLAIN, version.model.encode(), body, max(PROOF_S, config.timeout_s))
     if reply.status != 200:
         raise InvalidModel("The model loaded but did not answer its own example.", help="See inferry logs NAME.")

@@ -151,13 +151,13 @@ class Hands:
         """Ask the version's own example so many times, one after the other."""
         asked = run.pipeline.stages[run.stage].smoke
         version = await asyncio.to_thread(self._store.version, run.model, run.version)
-        example = version.manifest.inspection.example
+        example = version.manifest.inspection.body
         if example is None:
             raise Conflict(
                 f"{version.reference} has no example to ask.",
                 help="Push it with --sample, or set smoke: 0 in its stage.",
             )
-        headers = {"inferry-revision": str(run.revision)}
+        headers = {"inferry-revision": str(run.revision), "content-type": "application/json"}
         key = await asyncio.to_thread(partial(_read, self._key_file))
         if key:
             headers["authorization"] = f"Bearer {key}"
@@ -181,12 +181,12 @@ def _read(path: Path) -> str:
         return ""
 
 
-async def _ask(client: httpx.AsyncClient, url: str, example: Any) -> str:
+async def _ask(client: httpx.AsyncClient, url: str, example: bytes) -> str:
     """What is wrong with the answer, "" when nothing is. A connection that breaks is tried again."""
     wrong = ""
     for _ in range(SMOKE_TRIES):
         try:
-            answer = await client.post(url, json=example)
+            answer = await client.post(url, content=example)
         except httpx.HTTPError as error:
             wrong = f"no answer ({type(error).__name__})."
             await asyncio.sleep(0.2)

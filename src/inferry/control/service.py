@@ -148,7 +148,7 @@ class Service:
                 "rollout": outcome.rollout,
                 "new_version": outcome.new_version,
                 "unchanged": outcome.unchanged,
-                **self._snippets(wish.endpoint, outcome.version.manifest.inspection.example),
+                **self._snippets(wish.endpoint, outcome.version.manifest.inspection.body),
                 "notes": list(outcome.notes),
                 "timings": operation.timings,
             }
@@ -294,7 +294,7 @@ class Service:
                 }
                 for revision in revisions
             ],
-            **self._snippets(name, inspection.example),
+            **self._snippets(name, inspection.body),
         }
 
     def logs(self, name: str, lines: int) -> list[str]:
@@ -350,7 +350,7 @@ class Service:
             "url": f"{self.site.http}/predict/{endpoint}",
         }
 
-    def _snippets(self, endpoint: str, example: Any) -> dict[str, str]:
+    def _snippets(self, endpoint: str, example: bytes | None) -> dict[str, str]:
         return {
             "curl": snippets.curl(self.site.http, endpoint, example, str(self.site.key_file)),
             "python": snippets.python(endpoint, example),

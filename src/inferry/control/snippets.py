@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
 
 import msgspec
 
+LONG = 2000
+"""Bytes of an example that nobody wants to see in a shell line: it is fetched instead."""
 
-def curl(http: str, endpoint: str, example: Any, key_file: str) -> str:
+
+def curl(http: str, endpoint: str, example: bytes | None, key_file: str) -> str:
     """A command that asks for one prediction."""
-    body = msgspec.json.encode(example).decode() if example is not None else "{}"
-    return (
-        f'curl -s {http}/predict/{endpoint} -H "Authorization: Bearer $(cat {shlex.quote(key_file)})" '
-        f"-d {shlex.quote(body)}"
-    )
+    key = f'-H "Authorization: Bearer $(cat {shlex.quote(key_file)})"'
+    asked = f"curl -s {http}/predict/{endpoint} {key}"
+    if example is not None and len(example) > LONG:
+        return f"curl -s {http}/endpoints/{endpoint}/example {key} | {asked} --data-binary @-"
+    return f"{asked} -d {shlex.quote(example.decode() if example is not None else '{}')}"
 
 
-def python(endpoint: str, example: Any) -> str:
+def python(endpoint: str, example: bytes | None) -> str:
     """A program that asks for one prediction."""
-    value = example["inputs"] if isinstance(example, dict) and set(example) == {"inputs"} else example
+    if example is not None and len(example) > LONG:
+        named = f"endpoint = inferry.connect().endpoint({endpoint!r})"
+        return f"import inferry\n\n{named}\nprint(endpoint.predict(endpoint.example()))\n"
+    body = msgspec.json.decode(example) if example is not None else None
+    value = body["inputs"] if isinstance(body, dict) and set(body) == {"inputs"} else body
     return f"import inferry\n\nprint(inferry.connect().endpoint({endpoint!r}).predict({value!r}))\n"

@@ -11,8 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from inferry.errors import InvalidInput
 from inferry.gates.declare import limits_of
 from inferry.gates.subject import Subject, words_of
@@ -44,9 +42,10 @@ def latency(gate: Latency, subject: Subject, other: Subject | None) -> list[Find
 
 def example_of(subject: Subject) -> bytes:
     """A body that works, as bytes. Raises InvalidInput when none is known."""
-    if subject.example is None:
+    body = subject.manifest.inspection.body
+    if body is None:
         raise InvalidInput(f"No example of {subject.name} is known.", help="Deploy it with --sample FILE.")
-    return msgspec.json.encode(subject.example)
+    return body
 
 
 def ask(subject: Subject, body: bytes) -> Any:

@@ -52,7 +52,7 @@ class Subject:
     @property
     def example(self) -> Any:
         """A body that works, when one is known."""
-        return self.manifest.inspection.example
+        return msgspec.json.decode(self.manifest.inspection.example)
 
     @property
     def size(self) -> int:

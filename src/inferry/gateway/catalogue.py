@@ -20,6 +20,7 @@ from inferry.gateway.page import Page, as_json, header, only
 from inferry.security.keys import may
 from inferry.types.registry import Key
 from inferry.types.routing import EndpointRoute, RevisionRoute
+from inferry.types.signature import NO_EXAMPLE
 
 ROUTES_HELP = "The routes are in docs/tasks/predict.md."
 
@@ -134,6 +135,10 @@ class Catalogue:
         match rest:
             case []:
                 return as_json(describe(endpoint, revision))
+            case ["example"]:
+                if revision.plan.example == NO_EXAMPLE:
+                    raise NotFound("No example of this model is known.", help="Push it with --sample FILE.")
+                return Page(body=bytes(revision.plan.example), content="application/json")
             case ["openapi.json"]:
                 host = (header(scope, b"host") or b"").decode("latin-1")
                 return as_json(self.pages.openapi(endpoint.plan, revision.plan, f"{scope['scheme']}://{host}"))

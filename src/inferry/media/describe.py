@@ -20,7 +20,7 @@ from inferry.media import wav
 from inferry.media.declaration import OURS, Declared
 from inferry.media.stage import DTYPES, LABEL, PROBABILITIES, Stage, tensor_of
 from inferry.types.sample import Sample
-from inferry.types.signature import Classes, ImageSpec, Inspection, Signature, TensorSpec
+from inferry.types.signature import Classes, ImageSpec, Inspection, Signature, TensorSpec, as_example
 
 MAX_EXAMPLE = 64 << 10  # bytes of an example file
 MAX_ANSWER_VALUES = 65536
@@ -70,7 +70,7 @@ def _with_files(model: LoadedModel, declared: Declared, sample: Sample | None, f
     notes = tuple(note for note in found.notes if "made up" not in note)
     return msgspec.structs.replace(
         found,
-        example={"inputs": {"b64": base64.b64encode(given).decode()}},
+        example=as_example({"inputs": {"b64": base64.b64encode(given).decode()}}),
         answer=shown(found.signature, outputs),
         notes=notes if file is not None or sample is not None else (*notes, made_up),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from inferry.protocols.schemas import (
     answer_schema,
@@ -18,7 +19,7 @@ from inferry.protocols.schemas import (
     infer_response_schema,
     row_schema,
 )
-from inferry.types.signature import Signature
+from inferry.types.signature import NO_EXAMPLE, Signature
 
 JSON = dict[str, Any]
 
@@ -35,7 +36,7 @@ PROBLEMS = {
 }
 
 
-def openapi(endpoint: str, version: int, signature: Signature, example: Any, answer: Any, server_url: str) -> JSON:
+def openapi(endpoint: str, version: int, signature: Signature, example: Raw, answer: Any, server_url: str) -> JSON:
     """The document for one endpoint. `example` is a body that works, `answer` what came back."""
     return {
         "openapi": "3.1.0",
@@ -88,10 +89,10 @@ _PROBLEM: JSON = {
 }
 
 
-def _predict(signature: Signature, example: Any, answer: Any) -> JSON:
+def _predict(signature: Signature, example: Raw, answer: Any) -> JSON:
     body: JSON = {"schema": _ref("Input")}
     reply: JSON = {"schema": _ref("Answer")}
-    if example is not None:
+    if example != NO_EXAMPLE:
         body["example"] = example
     if answer is not None:
         reply["example"] = answer

@@ -45,7 +45,7 @@ from inferry.runtimes.tensors import (
     rows_of,
 )
 from inferry.types.sample import Sample
-from inferry.types.signature import Inspection, Scalar, Signature, TensorSpec
+from inferry.types.signature import Inspection, Scalar, Signature, TensorSpec, as_example
 from inferry.types.text import raised
 
 MADE_UP_SIZES = (1, 2, 8, 32, 224)
@@ -179,7 +179,7 @@ class ArrayModel:
         made_up_note = ("The example input is made up: give a sample to see real values.",)
         return Inspection(
             signature=signature,
-            example=example_body(signature, example),
+            example=as_example(example_body(signature, example)),
             answer=answer_rows(signature, answer),
             task=opened.task or ("classification" if opened.labels else ""),
             details=opened.details,

@@ -36,7 +36,7 @@ from inferry.runtimes.tensors import example_body, head, plain
 from inferry.runtimes.usercode import parts, told
 from inferry.types.posted import Posted, Written
 from inferry.types.sample import Sample
-from inferry.types.signature import Inspection, Signature
+from inferry.types.signature import Inspection, Signature, as_example
 from inferry.types.text import raised
 
 Handle = Callable[[Any], Any]
@@ -107,7 +107,7 @@ class HandlerModel:
             answer = list(islice(answer, SHOWN_PARTS))
         return Inspection(
             signature=signature,
-            example=given if self._whole else {"inputs": given},
+            example=as_example(given if self._whole else {"inputs": given}),
             answer=answer,
             load_ms=self._load_ms,
             predict_ms=(time.perf_counter() - started) * 1000,

@@ -29,7 +29,7 @@ from inferry.runtimes.chunks import text_of
 from inferry.runtimes.llm_embeddings import EMBEDDING, EmbeddingModel
 from inferry.runtimes.speaking import EXAMPLE_TOKENS, HINT, TASK, Call, Speaker, example_of
 from inferry.types.sample import Sample
-from inferry.types.signature import Inspection, Signature
+from inferry.types.signature import Inspection, Signature, as_example
 from inferry.types.text import first_line
 
 SLOTS = 4
@@ -151,7 +151,7 @@ class LlmModel(Speaker):
         answer = self.predict({"max_tokens": EXAMPLE_TOKENS, **asked})
         return Inspection(
             signature=Signature(kind="open"),
-            example={"inputs": given},
+            example=as_example({"inputs": given}),
             answer=answer if isinstance(given, dict) else text_of(answer),
             task=TASK,
             details={"context": self._context, "slots": self.slots, "chats": self._chats},

@@ -40,7 +40,7 @@ from inferry.runtimes.tensors import (
 )
 from inferry.types.conversion import Plan
 from inferry.types.sample import Sample
-from inferry.types.signature import Inspection, Scalar, Signature, TensorSpec
+from inferry.types.signature import Inspection, Scalar, Signature, TensorSpec, as_example
 from inferry.types.text import first_line
 
 _TYPES = {
@@ -198,7 +198,7 @@ class OnnxModel:
         usual = take(whole, [0] * rows) if rows > 1 else inputs
         return Inspection(
             signature=signature,
-            example=example_body(signature, inputs),
+            example=as_example(example_body(signature, inputs)),
             answer=answer_rows(signature, answer),
             task=self._task,
             details={"producer": first_line(meta.producer_name)} if meta.producer_name else {},

@@ -26,7 +26,7 @@ from inferry.runtimes.tensors import Array, answer_rows, as_text, datatype_of, e
 from inferry.runtimes.usercode import find_model, form_of, import_file, parts, shape_input, told
 from inferry.types.columns import sample_of
 from inferry.types.sample import Sample
-from inferry.types.signature import Inspection, Signature, TensorSpec
+from inferry.types.signature import Inspection, Signature, TensorSpec, as_example
 from inferry.types.text import raised
 
 SHOWN_PARTS = 16  # of an answer in parts, as the example's answer
@@ -129,7 +129,7 @@ class PythonModel:
         self._signature = Signature(kind=signature.kind, inputs=specs, outputs=outputs, batchable=proven)
         return Inspection(
             signature=self._signature,
-            example=example_body(signature, example),
+            example=as_example(example_body(signature, example)),
             answer=answer_rows(signature, answer),
             task="classification" if any(spec.labels for spec in outputs) else "",
             notes=notes,
@@ -149,7 +149,7 @@ class PythonModel:
             answer = list(islice(answer, SHOWN_PARTS))
         return Inspection(
             signature=self._signature,
-            example={"inputs": given},
+            example=as_example({"inputs": given}),
             answer=None if isinstance(answer, bytes) else answer,
             notes=(note,),
             load_ms=self._load_ms,

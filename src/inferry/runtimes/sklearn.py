@@ -25,7 +25,7 @@ from inferry.runtimes.proof import answer_example, batch_curve, proven_batchable
 from inferry.runtimes.table import Shape, shape_inputs
 from inferry.runtimes.tensors import Array, answer_rows, as_output, datatype_of, example_body, head, rows_of
 from inferry.types.sample import Sample
-from inferry.types.signature import Inspection, Scalar, Signature, TensorSpec
+from inferry.types.signature import Inspection, Scalar, Signature, TensorSpec, as_example
 from inferry.types.text import first_line, raised
 
 MAX_TRIED = 256  # columns to try one by one without a value
@@ -113,7 +113,7 @@ class SklearnModel:
         )
         return Inspection(
             signature=signature,
-            example=example_body(signature, inputs),
+            example=as_example(example_body(signature, inputs)),
             answer=answer_rows(signature, answer),
             task=self._task,
             details={"estimator": type(self.loaded).__name__},

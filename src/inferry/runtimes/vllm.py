@@ -32,7 +32,7 @@ import msgspec
 from inferry.errors import InvalidModel, ModelFailed
 from inferry.runtimes.speaking import TASK, Call, Speaker, example_of, told
 from inferry.types.sample import Sample
-from inferry.types.signature import Inspection, Signature
+from inferry.types.signature import Inspection, Signature, as_example
 
 SOCKET = "vllm.sock"
 TEMPLATE = "chat_template.jinja"
@@ -186,7 +186,7 @@ class VllmModel(Speaker):
         """Any JSON in and out. The example is answered by the first replica, not here."""
         return Inspection(
             signature=Signature(kind="open"),
-            example={"inputs": example_of(sample)},
+            example=as_example({"inputs": example_of(sample)}),
             task=TASK,
             details={"slots": self.slots, "chats": self._chats},
         )

@@ -19,7 +19,7 @@ from inferry.interfaces.store import MetadataStore
 from inferry.policy import traffic
 from inferry.types.bundle import FileEntry, Manifest
 from inferry.types.registry import Commit, Endpoint, Key, RevisionConfig
-from inferry.types.signature import Inspection, Signature, TensorSpec
+from inferry.types.signature import Inspection, Signature, TensorSpec, as_example
 from inferry.types.traffic import Mirror, TrafficPlan
 
 
@@ -50,7 +50,7 @@ def make_commit(
         source=digest_of("source " + source),
         options={"threads": 2},
         files=(FileEntry(path="artifact/model.onnx", sha256=digest_of(source), size=7),),
-        inspection=Inspection(signature=signature, example=[[1.0, 2.0, 3.0, 4.0]], notes=("A note.",)),
+        inspection=Inspection(signature=signature, example=as_example([[1.0, 2.0, 3.0, 4.0]]), notes=("A note.",)),
     )
     return Commit(
         model=model,

@@ -13,7 +13,7 @@ import msgspec
 from inferry.types.feedback import CaptureBatch, FeedbackAsk, FeedbackTold
 from inferry.types.registry import Key
 from inferry.types.scaling import Loads
-from inferry.types.signature import Signature
+from inferry.types.signature import NO_EXAMPLE, Signature
 from inferry.types.traffic import RevisionCounters, Split
 
 
@@ -34,7 +34,7 @@ class RevisionRoute(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     weight: int
     signature: Signature
-    example: Any = None
+    example: msgspec.Raw = NO_EXAMPLE
     answer: Any = None
     runtime: str = ""
     timeout_s: float = 30.0

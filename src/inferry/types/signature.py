@@ -108,6 +108,14 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     classes: Classes | None = None
 
 
+NO_EXAMPLE = msgspec.Raw(b"null")
+
+
+def as_example(body: Any) -> msgspec.Raw:
+    """A body as the JSON text that is kept of it: of an image that is a megabyte, which few ever look into."""
+    return msgspec.Raw(msgspec.json.encode(body))
+
+
 class Inspection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the inspector found by loading a model in the sandbox.
 
@@ -120,7 +128,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     signature: Signature
-    example: Any = None
+    example: msgspec.Raw = NO_EXAMPLE
     answer: Any = None
     task: str = ""
     details: dict[str, Any] = {}
@@ -132,3 +140,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     packing_gain: float = 0.0
     memory_mb: float = 0.0
     peak_mb: float = 0.0
+
+    @property
+    def body(self) -> bytes | None:
+        """The example as it is sent; None when there is none."""
+        return bytes(self.example) if self.example != NO_EXAMPLE else None

@@ -17,6 +17,7 @@ from inferry.bundles.inspector import inspect
 from inferry.bundles.verdict import read_result
 from inferry.errors import InferryError, InvalidInput
 from inferry.types.signature import ImageSpec
+from tests.support.inspections import example_of
 from tests.unit.media.test_wav import riff
 
 VIT = {
@@ -73,7 +74,7 @@ def test_the_size_is_the_model_s_own_where_none_is_declared(folder):
     found = described(folder, red(), preprocessing_json={"image": {}})
     assert found.signature.inputs[0].image == ImageSpec(height=4, width=4)
     assert found.answer == [{"logits": [1.0, 0.0, 0.0]}]
-    assert base64.b64decode(found.example["inputs"]["b64"]) == red()
+    assert base64.b64decode(example_of(found)["inputs"]["b64"]) == red()
     assert found.signature.batchable
     assert found.notes == ()
 
@@ -82,7 +83,7 @@ def test_without_a_sample_a_picture_is_made_up(folder):
     model(folder)
     found = described(folder, preprocessing_json={"image": {"resize": 4}})
     assert found.notes == ("The example file is made up: give a sample to see real values.",)
-    assert base64.b64decode(found.example["inputs"]["b64"]).startswith(b"\x89PNG")
+    assert base64.b64decode(example_of(found)["inputs"]["b64"]).startswith(b"\x89PNG")
 
 
 def test_the_layout_and_the_datatype_are_the_model_s(folder):

@@ -9,13 +9,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from inferry.errors import NotFound
 from inferry.protocols import metadata, pages
 from inferry.protocols.openapi import openapi
 from inferry.protocols.plain import PlainCodec
-from inferry.types.signature import DATATYPES, Signature
+from inferry.types.signature import DATATYPES, Signature, as_example
 from tests.support.protocol_cases import COLUMNS_2D, EVERY, IRIS, OPEN, PEOPLE, PERSON, TWO, request, spec
 
 
@@ -66,8 +67,8 @@ def test_servable_metadata_tells_the_signature_in_tensorflows_words() -> None:
 
 
 def document(signature: Signature, example: Any = None, answer: Any = None) -> dict[str, Any]:
-    made = openapi("fraud", 3, signature, example, answer, "http://127.0.0.1:8000")
-    return json.loads(json.dumps(made))
+    made = openapi("fraud", 3, signature, as_example(example), answer, "http://127.0.0.1:8000")
+    return msgspec.json.decode(msgspec.json.encode(made))
 
 
 def test_openapi_holds_the_real_example_and_the_answer() -> None:

@@ -11,6 +11,7 @@ from inferry.runtimes.arrays import ArrayModel, Opened
 from inferry.runtimes.tensors import json_texts
 from inferry.types.sample import Sample
 from inferry.types.signature import Inspection, TensorSpec
+from tests.support.inspections import example_of
 
 TEXT = TensorSpec(name="text", datatype="BYTES", shape=(-1,))
 WORDS = TensorSpec(name="words", datatype="BYTES", shape=(-1,), json=True)
@@ -31,16 +32,18 @@ def texts(*said: str) -> Any:
 
 def test_json_outputs_are_shown_as_their_values() -> None:
     found = described(example={"text": texts("Zürich is far", "yes")})
-    assert found.example == {"inputs": ["Zürich is far", "yes"]}
+    assert example_of(found) == {"inputs": ["Zürich is far", "yes"]}
     assert found.answer == [{"words": ["Zürich", "is", "far"]}, {"words": ["yes"]}]
     assert found.signature.outputs == (WORDS,)
 
 
 def test_an_example_of_the_runtimes_own_is_used_where_there_is_no_sample() -> None:
     own = {"text": texts("its own")}
-    assert described(example=own).example == {"inputs": ["its own"]}
-    assert described(Sample(kind="tensors", tensors={"": texts("given")}), example=own).example == {"inputs": ["given"]}
-    assert described().example == {"inputs": ["text"]}
+    assert example_of(described(example=own)) == {"inputs": ["its own"]}
+    assert example_of(described(Sample(kind="tensors", tensors={"": texts("given")}), example=own)) == {
+        "inputs": ["given"]
+    }
+    assert example_of(described()) == {"inputs": ["text"]}
 
 
 @pytest.mark.parametrize("stacks", [True, False])

@@ -18,6 +18,7 @@ from inferry.runtimes.endpoint_handler import EndpointHandlerRuntime
 from inferry.runtimes.sagemaker import SagemakerRuntime
 from inferry.runtimes.torchserve import TorchServeRuntime, rows_of
 from inferry.runtimes.triton_python import TritonPythonRuntime
+from tests.support.inspections import example_of
 
 B64 = base64.b64encode(b"\x89PNG").decode()
 
@@ -60,7 +61,7 @@ def output_fn(prediction, accept):
 """, "code/inference.py")  # fmt: skip
     assert model.predict({"instances": [1, 2]}) == {"predictions": [6, 12]}
     described = model.describe(parse_text(b'{"instances": [1]}'))
-    assert described.example == {"instances": [1]}
+    assert example_of(described) == {"instances": [1]}
     assert described.answer == {"predictions": [6]}
     assert (described.signature.kind, described.signature.whole) == ("open", True)
 

@@ -23,6 +23,7 @@ from inferry.errors import InvalidInput, InvalidModel
 from inferry.runtimes import onnx as runtime
 from inferry.runtimes.onnx import OnnxRuntime
 from inferry.types.columns import sample_of
+from tests.support.inspections import example_of
 from tests.support.processes import wait_until
 
 DATA, TARGET = load_iris(return_X_y=True)
@@ -113,7 +114,7 @@ def test_one_input_a_column_is_a_table(tmp_path, by_column, sampled):
         {"fare": frame.fare.to_numpy(), "sex": frame.sex.to_numpy(dtype=object), "rooms": frame.rooms.to_numpy()}
     )
     assert answer["label"].tolist() == fitted.predict(frame).tolist()
-    assert isinstance(inspection.example, list)
+    assert isinstance(example_of(inspection), list)
     assert inspection.signature.batchable
 
 
@@ -124,7 +125,7 @@ def test_several_inputs_are_named_arrays(tmp_path):
         [("sum", TensorProto.FLOAT, ["n", 2]), ("product", TensorProto.FLOAT, ["n", 2])],
     )
     inspection, loaded = opened(tmp_path, model, sample_of({"a": [[1, 2]], "b": [[3, 4]]}))
-    assert inspection.example == {"inputs": {"a": [[1.0, 2.0]], "b": [[3.0, 4.0]]}}
+    assert example_of(inspection) == {"inputs": {"a": [[1.0, 2.0]], "b": [[3.0, 4.0]]}}
     assert inspection.answer == [{"sum": [4.0, 6.0], "product": [3.0, 8.0]}]
     assert inspection.signature.batchable
     ones = np.ones((2, 2), np.float32)
@@ -183,7 +184,7 @@ def test_free_dimensions_get_a_size_that_the_model_takes(tmp_path):
         [("w", np.ones((1, 1, 5, 5), np.float32))],
     )
     inspection, _ = opened(tmp_path, model)
-    assert np.shape(inspection.example["inputs"]) == (1, 1, 8, 8)
+    assert np.shape(example_of(inspection)["inputs"]) == (1, 1, 8, 8)
     assert inspection.signature.batchable
 
 
@@ -207,7 +208,7 @@ def test_whole_number_inputs_refuse_fractions(tmp_path):
         [("Identity", ["x"], ["y"])], [("x", TensorProto.INT64, ["n", 2])], [("y", TensorProto.INT64, ["n", 2])]
     )
     inspection, _ = opened(tmp_path, model, sample_of([[1.0, 2.0], [3, 4]]))
-    assert inspection.example == {"inputs": [[1, 2], [3, 4]]}
+    assert example_of(inspection) == {"inputs": [[1, 2], [3, 4]]}
     with pytest.raises(InvalidInput, match="not INT64"):
         opened(tmp_path, model, sample_of([[1.5, 2.0]]))
 

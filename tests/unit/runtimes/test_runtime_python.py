@@ -10,6 +10,7 @@ import pytest
 from inferry.errors import InvalidModel, ModelFailed
 from inferry.runtimes.python import PythonRuntime
 from inferry.types.columns import sample_of
+from tests.support.inspections import example_of
 
 ROWS = sample_of([{"a": 1, "b": 2.5}, {"a": 3, "b": 4.5}])
 MATRIX = sample_of([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
@@ -27,7 +28,7 @@ def test_a_class_without_a_sample_takes_any_json(tmp_path):
         tmp_path, "class Model:\n    def predict(self, inputs):\n        return {'got': inputs}\n"
     )
     assert inspection.signature.kind == "open"
-    assert inspection.example is None
+    assert example_of(inspection) is None
     assert model.predict({"deep": [1, {"er": None}]}) == {"got": {"deep": [1, {"er": None}]}}
 
 
@@ -111,7 +112,7 @@ def test_an_answer_that_is_no_array_is_served_as_json(tmp_path):
     inspection, model = opened(tmp_path, "def predict(x):\n    return {'boxes': [[1], [1, 2]]}\n", ROWS)
     assert inspection.signature.kind == "open"
     assert inspection.answer == {"boxes": [[1], [1, 2]]}
-    assert model.predict(inspection.example["inputs"]) == {"boxes": [[1], [1, 2]]}
+    assert model.predict(example_of(inspection)["inputs"]) == {"boxes": [[1], [1, 2]]}
 
 
 def test_labels_example_and_batchable_are_read_from_the_class(tmp_path):
@@ -130,7 +131,7 @@ def test_labels_example_and_batchable_are_read_from_the_class(tmp_path):
     inspection, model = opened(tmp_path, source)
     assert inspection.signature.batchable
     assert inspection.signature.outputs[0].labels == ("no", "yes")
-    assert inspection.example == {"inputs": [[1.0, 2.0], [2.0, 1.0]]}
+    assert example_of(inspection) == {"inputs": [[1.0, 2.0], [2.0, 1.0]]}
     assert inspection.answer[0]["output"].keys() == {"no", "yes"}
     assert model.predict({"input": np.zeros((1, 2))})["output"].tolist() == [[0.5, 0.5]]
 

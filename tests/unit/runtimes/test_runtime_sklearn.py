@@ -36,6 +36,7 @@ from sklearn.svm import SVC, OneClassSVM
 from inferry.errors import InferryError, InvalidInput, InvalidModel
 from inferry.runtimes.sklearn import SklearnRuntime
 from inferry.types.columns import sample_of
+from tests.support.inspections import example_of
 
 IRIS = load_iris(as_frame=True)
 
@@ -144,9 +145,9 @@ def test_encoders_tell_the_columns_without_a_sample(tmp_path, mixed):
 def test_the_example_is_records_and_the_answer_names_labels(tmp_path, people, mixed):
     frame, _ = people
     inspection, _ = loaded(tmp_path, mixed, table(frame))
-    assert len(inspection.example) == 5
-    assert inspection.example[0]["age"] is None
-    assert inspection.example[1]["sex"] == frame.sex[1]
+    assert len(example_of(inspection)) == 5
+    assert example_of(inspection)[0]["age"] is None
+    assert example_of(inspection)[1]["sex"] == frame.sex[1]
     assert inspection.answer[0]["probabilities"].keys() == {"no", "yes"}
 
 
@@ -238,7 +239,7 @@ def test_a_sample_names_the_columns_of_a_model_fitted_on_arrays(tmp_path):
 def test_a_matrix_is_a_sample_of_a_model_with_names(tmp_path):
     fitted = LogisticRegression(max_iter=500).fit(IRIS.data, IRIS.target)
     inspection, _ = loaded(tmp_path, fitted, sample_of(IRIS.data.head().to_numpy()))
-    assert inspection.example[0] == dict(IRIS.data.iloc[0])
+    assert example_of(inspection)[0] == dict(IRIS.data.iloc[0])
     assert inspection.answer[0]["label"] == 0
 
 
