@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def join(files: Iterable[str]) -> None:
-    """Have this process in a group from now on, and all that it starts."""
+    """Have this process, which has no other thread yet, in a group from now on, and all that it starts."""
     for file in files:
         descriptor = os.open(file, os.O_WRONLY)
         try:

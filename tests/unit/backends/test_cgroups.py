@@ -42,11 +42,11 @@ def test_version_1_has_a_folder_for_each_controller(old):
     groups, root = old
     assert groups.note == "version 1: memory, cpu, pids"
     files = groups.make("a", ALL)
-    assert files == tuple(str(root / place / "inferry-x/a/cgroup.procs") for place in ("memory/box", "cpu", "pids"))
+    assert files == tuple(str(root / place / "inferry-x/a/tasks") for place in ("memory/box", "cpu", "pids"))
     assert (root / "memory/box/inferry-x/a/memory.limit_in_bytes").read_text() == str(200 << 20)
     assert (root / "cpu/inferry-x/a/cpu.cfs_quota_us").read_text() == "50000"
     assert (root / "pids/inferry-x/a/pids.max").read_text() == "64"
-    assert groups.make("b", Limits(processes=64)) == (str(root / "pids/inferry-x/b/cgroup.procs"),)
+    assert groups.make("b", Limits(processes=64)) == (str(root / "pids/inferry-x/b/tasks"),)
 
 
 def test_version_1_tells_who_was_killed_for_memory(old):
