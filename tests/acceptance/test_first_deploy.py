@@ -18,6 +18,15 @@ PENGUIN = {
     "flipper_length_mm": 225.0, "body_mass_g": 5700.0, "year": 2008,
 }  # fmt: skip
 
+WIDE = """
+import numpy as np
+
+class Wide:
+    def predict(self, inputs):
+        rows = inputs["input"] if isinstance(inputs, dict) else inputs
+        return {"sum": np.sum(rows, axis=1)}
+"""
+
 
 @pytest.fixture(scope="module")
 def penguins(platform: Platform, model_dir: Path):
@@ -53,6 +62,20 @@ def test_the_printed_python_snippet_works(platform: Platform, penguins) -> None:
         env=platform.env, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+
+
+def test_a_long_example_is_fetched_by_what_is_printed_not_printed(platform: Platform, tmp_path: Path) -> None:
+    sample = tmp_path / "wide.json"
+    sample.write_text(json.dumps([[0.5] * 1000, [0.25] * 1000]))
+    deployed = platform.deploy(models.python_file(tmp_path, "wide", WIDE), "long-example", sample=sample)
+    assert len(deployed["curl"]) + len(deployed["python"]) < 1000
+    for command in (["bash", "-c", deployed["curl"]], [sys.executable, "-c", deployed["python"]]):
+        result = subprocess.run(command, env=platform.env, capture_output=True, text=True, timeout=60, check=False)
+        assert result.returncode == 0, result.stderr
+        assert "500" in result.stdout, "the sum of the first row"
+    answer = platform.call("GET", "/endpoints/long-example/example")
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json() == deployed["example"]
 
 
 @pytest.mark.parametrize(
