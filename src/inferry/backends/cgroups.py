@@ -21,8 +21,8 @@ PERIOD_US = 100_000
 CONTROLLERS = ("memory", "cpu", "pids")
 PROCS = "cgroup.procs"
 TASKS = "tasks"
-"""Version 1: where one thread joins. Who has no other joins in no time; behind PROCS the kernel waits for all processors,
-which takes 5 to 15 ms."""
+"""Version 1: where one thread joins. Who has no other joins in no time; behind PROCS the kernel waits for all
+processors, which takes 5 to 15 ms."""
 ASIDE = "platform"
 
 
