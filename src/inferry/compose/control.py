@@ -135,7 +135,7 @@ def assemble(
     inputs = Inputs(store, store, settings.http, layout.admin_key, lambda *name: store.resolve(*name).number, time.time)
     feedback = Feedback(store, store, glimpse, time.time, inputs)
     scaler = Scaler(fleet)
-    publisher = Publisher(layout.gateway_socket, layout.table, fleet.stuck, scaler.hear, feedback, permit)
+    publisher = Publisher(layout.gateway_socket(1), layout.table, fleet.stuck, scaler.hear, feedback, permit)
     reconciler = Reconciler(fleet, publisher, partial(read_store, store), scaler)
     fleet.on_end = Endings(publisher, store).ended
     builder = Builder(environments, backend, blobs, settings.inspect_timeout_s)

@@ -96,7 +96,7 @@ async def serve(settings: GatewaySettings) -> None:
     pepper = read_private(layout.pepper)
     loop = asyncio.get_running_loop()
     heads = Heads(settings.max_body)
-    admin = Admin(layout.gateway_socket, layout.table)
+    admin = Admin(layout.gateway_socket(settings.number), layout.table)
     own = Shown(layout.identity)
     core = Core(loop, lambda table: KeyRing(table.keys, pepper), Metrics(), admin.stuck, own.context)
     services = Services(core, heads, FORMS, settings.head_timeout_s, settings.body_timeout_s)

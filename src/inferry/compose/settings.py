@@ -62,12 +62,20 @@ class Layout:
         self.shared = home / "shared"
         self.table = run / "table.json"
         self.epoch = run / "epoch"
-        self.gateway_socket = run / "gateway.sock"
         self.jobs_socket = run / "jobs.sock"
+
+    def gateway_socket(self, number: int) -> Path:
+        """Where control speaks to a gateway (the first is 1)."""
+        return self.run / f"gateway-{number}.sock"
+
+    def peer_socket(self, number: int) -> Path:
+        """Where a gateway tells the others what it counted."""
+        return self.run / f"peer-{number}.sock"
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The gateway process. `listener`, `grpc`, `lifeline` and `ready` are inherited descriptors."""
+    """A gateway process. `listener`, `grpc`, `lifeline` and `ready` are inherited descriptors; `number`: which of the
+    `gateways` that serve the same ports (the first is 1); `log`: the name of its log."""
 
     home: str
     run: str
@@ -75,6 +83,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     grpc: int
     lifeline: int
     ready: int
+    number: int = 1
+    gateways: int = 1
+    log: str = "gateway"
     max_body: int = MAX_BODY
     head_timeout_s: float = 10.0
     body_timeout_s: float = 60.0
@@ -87,8 +98,8 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
     `database` a descriptor to read the database's URL from, which is empty for SQLite in the home; `ray`: the address
     of the Ray cluster on which replicas run, empty for this machine. `lease_s`: how long it leads without having
     renewed that; `log`: the name of its log; `waits`: it is there to take over, so it is ready when it waits;
-    `standbys`: how many of those there are; `blobs`: where bundles are kept, empty for the home; `memory_budget`: what
-    all models together may take, in bytes (0: a share of what there is)."""
+    `standbys`: how many of those there are; `gateways`: how many there are; `blobs`: where bundles are kept, empty for
+    the home; `memory_budget`: what all models together may take, in bytes (0: a share of what there is)."""
 
     home: str
     run: str
@@ -107,6 +118,7 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
     log: str = "control"
     waits: bool = False
     standbys: int = 0
+    gateways: int = 1
     blobs: str = ""
     blobs_cache_mb: int = 20_480
     memory_budget: int = 0

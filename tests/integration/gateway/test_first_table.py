@@ -44,9 +44,9 @@ class Process:
 
     def give(self, orders):
         """Be control for a moment, until the gateway serves by what it is given."""
-        wait_until(self.layout.gateway_socket.exists, 60, "its private socket is there")
+        wait_until(self.layout.gateway_socket(1).exists, 60, "its private socket is there")
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(str(self.layout.gateway_socket))
+            sock.connect(str(self.layout.gateway_socket(1)))
             sock.sendall(msgspec.json.encode(orders) + b"\n")
             with sock.makefile("rb") as said:
                 while b'"applied":1' not in said.readline():
@@ -70,7 +70,7 @@ def gateway(tmp_path):
 
 def test_who_calls_before_there_is_a_table_waits_for_it(gateway):
     with httpx.Client(headers={"authorization": BEARER.decode()}) as client:
-        wait_until(gateway.layout.gateway_socket.exists, 60, "its private socket is there")
+        wait_until(gateway.layout.gateway_socket(1).exists, 60, "its private socket is there")
         with pytest.raises(httpx.ReadTimeout):
             client.get(gateway.url + "/v2/models/iris", timeout=0.5)
         gateway.give(Order(table=table(KEY)))
