@@ -47,6 +47,13 @@ from inferry.cli.shared import App, json_option, pass_app
     help="Further control processes, which take over when the leading one hangs or dies; needs PostgreSQL.",
 )
 @click.option(
+    "--gateways",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 16),
+    help="Gateway processes on the same ports: one per core where requests are many and models quick.",
+)
+@click.option(
     "--blobs",
     default="",
     metavar="URL",
@@ -74,6 +81,7 @@ def command(
     backend: str | None,
     ray_address: str,
     standbys: int,
+    gateways: int,
     blobs: str,
     memory_budget: str,
     as_json: bool,
@@ -87,6 +95,7 @@ def command(
     Examples:
       inferry up
       inferry up --memory-budget 8GB
+      inferry up --gateways 4
       inferry up --port 0 --grpc-port 0 --control-port 0 --ready-file ready.json
       inferry up --backend ray --ray-address 10.0.0.1:6379
       INFERRY_DATABASE_URL=postgresql://inferry:secret@db.example.com/inferry inferry up --standbys 1
@@ -97,4 +106,4 @@ def command(
     folder = App(app.url, app.key, home or app.home).settings().home
     ports = port, grpc_port, control_port
     kept = database_url, standbys, blobs
-    ctx.exit(run(folder, host, *ports, *kept, ready_file, as_json, backend or "", ray_address, memory_budget))
+    ctx.exit(run(folder, host, *ports, *kept, ready_file, as_json, backend or "", ray_address, memory_budget, gateways))

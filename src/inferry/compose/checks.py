@@ -12,7 +12,7 @@ from typing import Any
 from inferry.backends.cgroups import Cgroups
 from inferry.bundles.pack import verify
 from inferry.compose.blobs import keeps
-from inferry.compose.settings import Layout
+from inferry.compose.settings import Layout, gateway_name
 from inferry.control.doctor import Check, Finding
 from inferry.control.fleet import Fleet
 from inferry.control.publisher import Publisher
@@ -121,10 +121,12 @@ def disk(home: Path) -> list[Finding]:
 
 
 def gateway(publisher: Publisher) -> list[Finding]:
-    """Control and gateway are connected."""
-    if publisher.connected:
-        return [Finding("ok", "connected")]
-    return [Finding("fail", "Control cannot reach the gateway.", "See logs/gateway.log.")]
+    """Control and the gateways are connected."""
+    found = [
+        Finding("fail", "Control cannot reach the gateway.", f"See logs/{gateway_name(number)}.log.")
+        for number in publisher.missing
+    ]
+    return found or [Finding("ok", "connected")]
 
 
 def replicas(fleet: Fleet, reconciler: Reconciler) -> list[Finding]:

@@ -44,6 +44,7 @@ from inferry.control.gitops import GitOps
 from inferry.control.hands import Hands
 from inferry.control.inputs import Inputs
 from inferry.control.lead import Leadership
+from inferry.control.line import Told
 from inferry.control.logs import keep_short
 from inferry.control.messenger import Messenger
 from inferry.control.onlooker import Onlooker
@@ -135,7 +136,9 @@ def assemble(
     inputs = Inputs(store, store, settings.http, layout.admin_key, lambda *name: store.resolve(*name).number, time.time)
     feedback = Feedback(store, store, glimpse, time.time, inputs)
     scaler = Scaler(fleet)
-    publisher = Publisher(layout.gateway_socket(1), layout.table, fleet.stuck, scaler.hear, feedback, permit)
+    paths = [layout.gateway_socket(number) for number in range(1, settings.gateways + 1)]
+    told = Told(stuck=fleet.stuck, loads=scaler.hear, ears=feedback)
+    publisher = Publisher(paths, layout.table, told, permit)
     reconciler = Reconciler(fleet, publisher, partial(read_store, store), scaler)
     fleet.on_end = Endings(publisher, store).ended
     builder = Builder(environments, backend, blobs, settings.inspect_timeout_s)

@@ -183,8 +183,8 @@ async def serve(request: Request, base: Path, lifeline: int) -> None:
     loop = asyncio.get_running_loop()
     layout = Layout(base, base)
     pepper = secrets.token_bytes(32)
-    listener = bind(request.host, request.port, "inference")
-    grpc_listener = bind(request.host, request.grpc_port, "gRPC")
+    (listener,) = bind(request.host, request.port, "inference")
+    (grpc_listener,) = bind(request.host, request.grpc_port, "gRPC")
     for folder in (layout.logs, layout.staging):
         private_dir(folder)
     environments = Environments(

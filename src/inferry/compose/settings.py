@@ -73,6 +73,11 @@ class Layout:
         return self.run / f"peer-{number}.sock"
 
 
+def gateway_name(number: int) -> str:
+    """What the process and the log of a gateway are called."""
+    return "gateway" if number == 1 else f"gateway-{number}"
+
+
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway process. `listener`, `grpc`, `lifeline` and `ready` are inherited descriptors; `number`: which of the
     `gateways` that serve the same ports (the first is 1); `log`: the name of its log."""

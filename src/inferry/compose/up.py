@@ -1,4 +1,4 @@
-"""`inferry up`: the supervisor. Binds the ports, starts control, gateway and jobs, restarts what dies.
+"""`inferry up`: the supervisor. Binds the ports, starts control, gateways and jobs, restarts what dies.
 
 Data flow: settings -> lock on the home -> listeners -> child processes that inherit them, a
 pipe to say "ready", one to read secrets from, and a lifeline -> wait. The lifeline is a pipe whose other end only this
@@ -19,6 +19,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ from inferry.compose.settings import (
     JobsSettings,
     Layout,
     choose_ray,
+    gateway_name,
     read_budget,
     read_counts,
     read_limits,
@@ -51,6 +53,7 @@ from inferry.security.files import private_dir, write_private
 START_S = 60.0
 DRAIN_S = 30.0
 LAST_BACKOFF_S = 5.0
+BACKLOG = 2048
 BLOBS = "INFERRY_BLOBS"
 PR_SET_CHILD_SUBREAPER = 36
 KINDS: dict[str, type[msgspec.Struct]] = {
@@ -75,14 +78,16 @@ class Child:
     due: float = field(default=0.0)
 
 
-def bind(host: str, port: int, what: str) -> socket.socket:
-    """A listening socket. Raises PortTaken."""
+def bind(host: str, port: int, what: str, count: int = 1) -> list[socket.socket]:
+    """Listening sockets on one port, over which the kernel spreads connections. Raises PortTaken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))
-        sock.listen(2048)
+        listeners = [sock, *(beside(sock) for _ in range(count - 1))]
+        for each in listeners:
+            each.listen(BACKLOG)
     except OSError as error:
         sock.close()
         raise PortTaken(
@@ -90,6 +95,15 @@ def bind(host: str, port: int, what: str) -> socket.socket:
         ) from error
     except OverflowError as error:
         raise InvalidInput(f"{port} is not a port.", help="Use 0 to 65535.") from error
+    return listeners
+
+
+def beside(first: socket.socket) -> socket.socket:
+    """Another socket on the port of one that is bound alone: nobody else could share it before."""
+    sock = socket.socket(first.family, socket.SOCK_STREAM)
+    for each in (first, sock):
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(first.getsockname())
     return sock
 
 
@@ -109,7 +123,7 @@ class Supervisor:
 
     def __init__(
         self, home: Path, host: str, port: int, grpc_port: int, control_port: int, database: str, standbys: int,
-        blobs: str, ray: str = "", budget: str = "",
+        blobs: str, ray: str = "", budget: str = "", gateways: int = 1,
     ) -> None:  # fmt: skip
         if host not in LOOPBACK:
             raise InvalidInput(
@@ -133,9 +147,9 @@ class Supervisor:
         private_dir(home)
         self.lock = lock(home / "lock")
         try:
-            http = bind(host, port, "inference")
-            grpc = bind(host, grpc_port, "gRPC")
-            control = bind(host, control_port, "control")
+            http = bind(host, port, "inference", gateways)
+            grpc = bind(host, grpc_port, "gRPC", gateways)
+            (control,) = bind(host, control_port, "control")
         except InferryError:
             self.lock.close()
             raise
@@ -146,11 +160,11 @@ class Supervisor:
             write_private(self.layout.pepper, first_pepper(os.environ.get(PEPPER_FILE, "")))
         self.lifeline, self.hold = os.pipe()
         os.set_inheritable(self.hold, False)
-        self.http, self.grpc, self.control = url_of(http), target_of(grpc), url_of(control)
+        self.http, self.grpc, self.control = url_of(http[0]), target_of(grpc[0]), url_of(control)
         variables = {k: v for k, v in os.environ.items() if carried(k)}
         shared = {"home": str(home), "run": str(self.layout.run), "lifeline": self.lifeline}
         of_control = {"http": self.http, "variables": variables, "ray": ray, "standbys": standbys, "blobs": blobs}
-        of_control |= {"memory_budget": memory_budget, **control_limits, **control_counts}
+        of_control |= {"memory_budget": memory_budget, "gateways": gateways, **control_limits, **control_counts}
         names = ["control", *(f"control-{number}" for number in range(2, standbys + 2))]
         self.controls = [
             Child(
@@ -164,10 +178,19 @@ class Supervisor:
             for name in names
         ]
         limits = {**shared, **gateway_limits}
-        self.gateway = Child("gateway", "inferry.compose.gateway", limits, {"listener": http, "grpc": grpc})
+        self.gateways = [
+            Child(
+                gateway_name(number),
+                "inferry.compose.gateway",
+                {**limits, "number": number, "gateways": gateways, "log": gateway_name(number)},
+                dict(zip(("listener", "grpc"), listeners, strict=True)),
+                kind="gateway",
+            )
+            for number, listeners in enumerate(zip(http, grpc, strict=True), 1)
+        ]
         of_jobs = {**shared, "http": self.http, **jobs_counts}
         self.jobs = Child("jobs", "inferry.compose.jobs", of_jobs, {}, {"database": url})
-        self.children = [*self.controls, self.gateway, self.jobs]
+        self.children = [*self.controls, *self.gateways, self.jobs]
         self.stopping = False
 
     def start(self) -> None:
@@ -198,12 +221,8 @@ class Supervisor:
         """Drain the gateway, stop control, let go of the lifeline, and see that all are gone."""
         self.layout.addresses.unlink(missing_ok=True)
         self._end(self.jobs, 10.0)
-        self._end(self.gateway, DRAIN_S)
-        for child in self.controls:  # all at once: none shall lead when another goes
-            if child.process is not None:
-                child.process.terminate()
-        for child in self.controls:
-            self._end(child, 10.0)
+        self._end_all(self.gateways, DRAIN_S)
+        self._end_all(self.controls, 10.0)  # none shall lead when another goes
         os.close(self.hold)
         deadline = time.monotonic() + 5.0
         while descendants() and time.monotonic() < deadline:
@@ -256,6 +275,14 @@ class Supervisor:
             f"The {child.name} process did not start. {word.decode('utf-8', 'replace')}".strip(),
             help=f"See {child.name}.log and {child.name}.out in {self.layout.logs}.",
         )
+
+    def _end_all(self, children: Sequence[Child], seconds: float) -> None:
+        """All at once."""
+        for child in children:
+            if child.process is not None:
+                child.process.terminate()
+        for child in children:
+            self._end(child, seconds)
 
     def _end(self, child: Child, seconds: float) -> None:
         process = child.process
@@ -332,11 +359,12 @@ def run(
     backend: str = "",
     ray_address: str = "",
     budget: str = "",
+    gateways: int = 1,
 ) -> int:
     """Start the platform and stay until it is stopped."""
     os.umask(0o077)
     ray = choose_ray(backend, ray_address, os.environ)
-    supervisor = Supervisor(home, host, port, grpc_port, control_port, database, standbys, blobs, ray, budget)
+    supervisor = Supervisor(home, host, port, grpc_port, control_port, database, standbys, blobs, ray, budget, gateways)
     supervisor.start()
     if supervisor.stopping:
         return supervisor.stop()

@@ -1,8 +1,7 @@
 """Observe: what control sees of a rollout's two revisions, cut into windows.
 
 Data flow: the gateway's counters, the replicas' memory and deaths, answers that were kept and truths that met them,
-answers of outside queries -> the difference to the last look -> one Window. The first look only remembers; a gateway
-that restarted counts from 0.
+answers of outside queries -> the difference to the last look -> one Window. The first look only remembers.
 """
 
 from __future__ import annotations
@@ -115,8 +114,6 @@ class Observer:
         before = last.counters.get(number)
         if now is None:
             return Arm(crashes=look.deaths[number] - last.deaths[number], values=dict(values))
-        if before is not None and before.epoch != now.epoch:
-            before = None
         statuses = {
             status: count - (before.statuses.get(status, 0) if before else 0) for status, count in now.statuses.items()
         }

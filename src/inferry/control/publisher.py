@@ -1,94 +1,60 @@
-"""Publisher: control's end of the gateway's private socket.
+"""Publisher: keeps the gateways' table current, and adds up what they count.
 
-Data flow: RoutingTable -> what differs from the last one -> the socket -> the gateway's acknowledgement; all of it into
-the run directory, for a gateway that starts without control. Loads, news of silent replicas, what was counted when it
-is asked for, answers to keep and feedback come back the same way; the last two are handled one after the other.
+Data flow: RoutingTable -> what differs from the last one -> the line of each gateway -> their acknowledgements; all of
+it into the run directory, for a gateway that starts without control.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
-from inferry.errors import InferryError, Unavailable
+from inferry.control.line import Line, Told, encoded
+from inferry.errors import InferryError
 from inferry.interfaces.lead import Permit
+from inferry.policy import gateways
 from inferry.security.files import write_private
-from inferry.types.feedback import CaptureBatch, FeedbackAsk, FeedbackTold
-from inferry.types.routing import Ended, GatewayNews, Order, RoutingTable, difference
-from inferry.types.scaling import Loads
+from inferry.types.routing import Ended, Order, RoutingTable, difference
 from inferry.types.traffic import RevisionCounters
 
 log = logging.getLogger(__name__)
 
-ACK_S = 5.0
-RETRY_S = 0.05
 SAVE_S = 0.5
-KEEP_AGAIN_S = 1.0
-LINE_LIMIT = 64 << 20
-
-
-class Ears(Protocol):
-    """Who gets answers to keep, and feedback."""
-
-    async def keep(self, batch: CaptureBatch) -> None:
-        """Return when they are on disk."""
-        ...
-
-    async def hear(self, ask: FeedbackAsk) -> FeedbackTold:
-        """What to answer."""
-        ...
 
 
 class Publisher:
-    """Keeps the gateway's table current."""
+    """Speaks to all gateways. `paths`: their private sockets; `saved`: the file of the table."""
 
-    def __init__(
-        self,
-        path: Path,
-        saved: Path,
-        on_stuck: Callable[[str], None],
-        on_loads: Callable[[Loads], None],
-        ears: Ears,
-        permit: Permit,
-    ) -> None:
+    def __init__(self, paths: Sequence[Path], saved: Path, told: Told, permit: Permit) -> None:
         self.table = RoutingTable()
         self._permit = permit
-        self._path = path
         self._saved = saved
-        self._on_stuck = on_stuck
-        self._on_loads = on_loads
-        self._ears = ears
-        self._writer: asyncio.StreamWriter | None = None
-        self._applied = 0
-        self._news = asyncio.Condition()
-        self._number = 0
-        self._questions: dict[int, asyncio.Future[tuple[RevisionCounters, ...]]] = {}
+        self._lines = [Line(number, path, lambda: self.table, told, permit) for number, path in enumerate(paths, 1)]
+        self._counted = gateways.counters()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._unsaved = asyncio.Event()
         if saved.exists():
             self.table = msgspec.json.decode(saved.read_bytes(), type=RoutingTable)
-        later = max(self.table.generation + 1, time.time_ns() // 1_000_000)  # the gateway may have another one
+        later = max(self.table.generation + 1, time.time_ns() // 1_000_000)  # the gateways may have another one
         generation = later if self.table.generation else 0
         self.table = msgspec.structs.replace(self.table, generation=generation, epoch=permit.epoch)
 
     @property
-    def connected(self) -> bool:
-        """Whether the gateway is there."""
-        return self._writer is not None
+    def missing(self) -> list[int]:
+        """The numbers of the gateways that are not there."""
+        return [line.number for line in self._lines if not line.connected]
 
     def start(self) -> None:
-        """Begin to keep the connection up."""
-        self._tasks = asyncio.create_task(self._run()), asyncio.create_task(self._save())
+        """Begin to keep the connections up."""
+        self._tasks = (*(asyncio.create_task(line.run()) for line in self._lines), asyncio.create_task(self._save()))
 
     async def publish(self, table: RoutingTable) -> None:
-        """Push what changed; returns when the gateway has swapped it in, or cannot be reached. The table is saved
+        """Push what changed; returns when each gateway has swapped it in, or cannot be reached. The table is saved
         behind that: requests may wait for a replica that it brings. Raises Superseded when this process leads no
         longer.
         """
@@ -98,14 +64,11 @@ class Publisher:
             return
         self.table = msgspec.structs.replace(table, generation=change.generation, epoch=self._permit.epoch)
         self._unsaved.set()
-        if self._writer is None:
-            return
-        self._writer.write(msgspec.json.encode(Order(change=change)) + b"\n")
-        async with self._news:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._news.wait_for(lambda: self._applied >= change.generation or self._writer is None), ACK_S
-                )
+        order = encoded(Order(change=change))
+        there = [line for line in self._lines if line.connected]
+        for line in there:
+            line.write(order)
+        await asyncio.gather(*(line.applied(change.generation) for line in there))
 
     async def _save(self) -> None:
         """Keep the file current: all that changed in SAVE_S goes at once, since the whole table is written."""
@@ -122,84 +85,21 @@ class Publisher:
 
     def tell_end(self, replica: str, why: str) -> None:
         """Why a replica was killed, for those whose requests it had begun."""
-        if self._writer is not None:
-            self._writer.write(msgspec.json.encode(Order(ended=Ended(id=replica, why=why))) + b"\n")
+        for line in self._lines:
+            line.write(encoded(Order(ended=Ended(id=replica, why=why))))
 
     async def counters(self) -> tuple[RevisionCounters, ...]:
-        """What the gateway counted since it started, by revision. Raises Unavailable when it cannot be asked."""
-        if self._writer is not None:
-            self._number += 1
-            answer = self._questions[self._number] = asyncio.get_running_loop().create_future()
-            self._writer.write(msgspec.json.encode(Order(tell=self._number)) + b"\n")
-            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-                return await asyncio.wait_for(asyncio.shield(answer), ACK_S)
-        raise Unavailable("The gateway did not say what it counted.", help="Retry in a moment.", retry_after=1.0)
-
-    async def _run(self) -> None:
-        while True:
-            with contextlib.suppress(OSError):
-                await self._session()
-            self._writer = None
-            await asyncio.sleep(RETRY_S)
-
-    async def _session(self) -> None:
-        reader, writer = await asyncio.open_unix_connection(self._path, limit=LINE_LIMIT)
-        self._writer = writer
-        heard: asyncio.Queue[CaptureBatch | FeedbackAsk] = asyncio.Queue()
-        listening = asyncio.create_task(self._listen(heard, writer))
-        try:
-            if self.table.generation:
-                writer.write(msgspec.json.encode(Order(table=self.table)) + b"\n")
-            while line := await reader.readline():
-                news = msgspec.json.decode(line, type=GatewayNews)
-                if news.refused:
-                    self._permit.superseded(news.refused)
-                if news.stuck:
-                    self._on_stuck(news.stuck)
-                if news.loads is not None:
-                    self._on_loads(news.loads)
-                if news.told in self._questions:
-                    self._questions.pop(news.told).set_result(news.counters)
-                for said in (news.captures, news.feedback):
-                    if said is not None:
-                        heard.put_nowait(said)
-                async with self._news:
-                    self._applied = max(self._applied, news.applied)
-                    self._news.notify_all()
-        finally:
-            listening.cancel()
-            self._writer = None
-            writer.close()
-            for question in self._questions.values():
-                question.cancel()
-            self._questions.clear()
-            async with self._news:
-                self._news.notify_all()
-
-    async def _listen(self, heard: asyncio.Queue[CaptureBatch | FeedbackAsk], writer: asyncio.StreamWriter) -> None:
-        """Keep and answer, in the order in which it came."""
-        while True:
-            said = await heard.get()
-            if isinstance(said, FeedbackAsk):
-                order = Order(feedback=await self._ears.hear(said))
-            else:
-                await self._keep(said)
-                order = Order(kept=said.number)
-            writer.write(msgspec.json.encode(order) + b"\n")
-
-    async def _keep(self, batch: CaptureBatch) -> None:
-        """Until it is on disk: the gateway holds what comes meanwhile, and drops the oldest when that is too much."""
-        while True:
-            try:
-                await self._ears.keep(batch)
-            except InferryError as error:
-                log.warning("answers could not be kept: %s", error.sentence())
-                await asyncio.sleep(KEEP_AGAIN_S)
-            except Exception:  # trying the same again would only end the same way
-                log.exception("%d answers are lost", len(batch.answers))
-                return
-            else:
-                return
+        """What all gateways counted, by revision: since they started, as far as this process was told of it. Raises
+        Unavailable when one of them cannot be asked."""
+        found = await asyncio.gather(*(line.counters() for line in self._lines))
+        names: set[tuple[str, int]] = set()
+        for line, counters in zip(self._lines, found, strict=True):
+            by_name = {(one.endpoint, one.revision): one for one in counters}
+            names |= by_name.keys()
+            if counters:
+                self._counted.hear(line.number, counters[0].epoch, by_name)
+        self._counted.keep(names)
+        return tuple(map(self._counted.total, sorted(names)))
 
 
 def save(path: Path, table: RoutingTable) -> None:

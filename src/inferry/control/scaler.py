@@ -1,8 +1,8 @@
 """Scaler: how many replicas each revision should have now.
 
-Data flow: the gateway's Loads, what the fleet knows -> Snapshot -> `policy.scale.decide` -> the count by which the
-reconciler starts and stops. Counts are not kept: a control process that starts begins with the replicas that it finds.
-While the gateway is not heard, nothing is decided.
+Data flow: the gateways' Loads, added up, what the fleet knows -> Snapshot -> `policy.scale.decide` -> the count by
+which the reconciler starts and stops. Counts are not kept: a control process that starts begins with the replicas that
+it finds. While no gateway is heard, nothing is decided.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from inferry.control.fleet import Fleet
 from inferry.control.room import ALWAYS, BUSY
-from inferry.policy import scale, schedule
+from inferry.policy import gateways, scale, schedule
 from inferry.policy.idle import Pauses
 from inferry.types.registry import Revision, Version
 from inferry.types.replicas import Group
@@ -89,7 +91,7 @@ class Scaler:
         self._groups: dict[Hashable, list[Running]] = {}
         fleet.room.keeper = self
         self._heard = float("-inf")
-        self._epoch = 0
+        self._sums = gateways.loads()
 
     def keep(self, lives: Iterable[Running]) -> None:
         """These revisions should run: forget the others, begin with those that are new."""
@@ -116,6 +118,7 @@ class Scaler:
             self._watched[name] = known
         self._fleet.room.keep(self._groups)
         early, self._early = self._early, {}
+        self._sums.keep(self._watched.keys() | early.keys())
         self._take(load for name, load in early.items() if name in self._watched)
 
     def count(self, revision: Revision) -> int:
@@ -123,17 +126,16 @@ class Scaler:
         watched = self._watched.get((revision.endpoint, revision.number))
         return watched.state.replicas if watched is not None else revision.config.first
 
-    def hear(self, loads: Loads) -> None:
-        """What the gateway tells."""
+    def hear(self, gateway: int, loads: Loads) -> None:
+        """What a gateway tells."""
         self._heard = self._clock()
-        if loads.epoch != self._epoch:
-            self._epoch, self._early = loads.epoch, {}
-            for watched in self._watched.values():
-                watched.load, watched.state = None, scale.restarted(watched.state)
-        self._take(loads.of)
+        missed = {(load.endpoint, load.revision): load.missed for load in loads.of}
+        counts = {(load.endpoint, load.revision): replace(load, missed=0) for load in loads.of}
+        changed = self._sums.hear(gateway, loads.epoch, counts)
+        self._take(replace(self._sums.total(name), missed=missed.get(name, 0)) for name in changed)
 
     def _take(self, loads: Iterable[Load]) -> None:
-        """Decide by what was told; the gateway does not tell again what stays as it is."""
+        """Decide by what was told; a gateway does not tell again what stays as it is."""
         for load in loads:
             known = self._watched.get((load.endpoint, load.revision))
             if known is None:

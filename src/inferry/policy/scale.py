@@ -94,11 +94,6 @@ def begin(scaling: Scaling, replicas: int, now: float) -> State:
     return State(replicas=count, used=now, wants=((now, count),))
 
 
-def restarted(state: State) -> State:
-    """The gateway began to count anew."""
-    return state._replace(marks=())
-
-
 def roused(state: State, scaling: Scaling, now: float) -> State:
     """Somebody wants a replica ahead of requests."""
     count = min(scaling.max_replicas, max(1, state.replicas))

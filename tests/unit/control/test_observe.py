@@ -102,12 +102,6 @@ def test_the_first_look_only_remembers_and_the_next_tells_what_came_since(seen) 
     assert window.canary.latency[20] == 2
 
 
-def test_a_gateway_that_restarted_counts_from_nothing(seen) -> None:
-    seen.look(counted(1, 1000, 0), counted(2, 50, 0))
-    (window,) = seen.look(counted(1, 30, 0, epoch=2), counted(2, 4, 1, epoch=2)).windows
-    assert (window.stable.requests, window.canary.requests, window.canary.errors) == (30, 5, 1)
-
-
 def test_a_gateway_that_does_not_answer_is_missing_data(seen) -> None:
     seen.look(counted(1, 10, 0), counted(2, 5, 0))
     (window,) = seen.look().windows

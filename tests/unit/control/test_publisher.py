@@ -6,6 +6,7 @@ import asyncio
 
 import msgspec
 
+from inferry.control.line import Told
 from inferry.control.publisher import Publisher
 from inferry.errors import Superseded
 from inferry.types.routing import EndpointRoute, RoutingTable
@@ -28,7 +29,7 @@ class Permit:
 
 async def test_a_leader_that_was_not_sure_of_its_lease_saves_the_table_when_it_is(tmp_path):
     permit, saved = Permit(), tmp_path / "table.json"
-    publisher = Publisher(tmp_path / "none.sock", saved, print, print, None, permit)
+    publisher = Publisher([tmp_path / "none.sock"], saved, Told(stuck=print, loads=print, ears=None), permit)
     await publisher.publish(RoutingTable(endpoints={"fraud": EndpointRoute(name="fraud", model="fraud", revisions=())}))
     permit.doubts = 1
     publisher.start()

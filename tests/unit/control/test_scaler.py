@@ -33,7 +33,7 @@ class World:
 
     def hear(self, later=1.0, epoch=7, **fields):
         self.now += later
-        self.scaler.hear(Loads(epoch=epoch, of=(Load(endpoint="fraud", revision=1, **fields),)))
+        self.scaler.hear(1, Loads(epoch=epoch, of=(Load(endpoint="fraud", revision=1, **fields),)))
         return self.scaler.count(self.lives[0].revision)
 
 
@@ -63,8 +63,8 @@ async def test_a_fixed_number_is_what_was_asked_for(world):
 
 
 async def test_what_a_gateway_tells_before_the_revision_is_known_is_not_lost(world):
-    world.scaler.hear(Loads(epoch=7, of=(Load(endpoint="fraud", revision=1, waiting=1, arrived=1),)))
-    world.scaler.hear(Loads(epoch=7, of=()))  # it does not tell again what stays as it is
+    world.scaler.hear(1, Loads(epoch=7, of=(Load(endpoint="fraud", revision=1, waiting=1, arrived=1),)))
+    world.scaler.hear(1, Loads(epoch=7, of=()))  # it does not tell again what stays as it is
     world.keep(ELASTIC)
     assert world.scaler.count(world.lives[0].revision) == 1
     assert world.scaler.explain("fraud", 1)[0].reason == "nothing runs, and 1 wait"
