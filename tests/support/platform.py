@@ -155,16 +155,23 @@ class Platform:
         """The process that serves the inference port."""
         return self._listener(self.http)
 
+    def gateway_pids(self) -> list[int]:
+        """All of them."""
+        return self._listeners(self.http)
+
     def control_pid(self) -> int:
         """The process that serves the control port."""
         return self._listener(self.control)
 
     def _listener(self, url: str) -> int:
-        port = urlsplit(url).port
-        assert port is not None
-        pids = [pid for pid in processes.tcp_listeners(port) if processes.parent(pid) == self.pid]
+        pids = self._listeners(url)
         assert len(pids) == 1, f"one child of the supervisor listens on {url}, not {pids}"
         return pids[0]
+
+    def _listeners(self, url: str) -> list[int]:
+        port = urlsplit(url).port
+        assert port is not None
+        return [pid for pid in processes.tcp_listeners(port) if processes.parent(pid) == self.pid]
 
     def replica_pids(self) -> list[int]:
         """The replicas: processes that listen on a replica's socket."""
