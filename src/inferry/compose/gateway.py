@@ -27,6 +27,7 @@ from inferry.gateway.head import Heads
 from inferry.gateway.http import protocol_class
 from inferry.gateway.http2 import Connection
 from inferry.gateway.jobs import Jobs
+from inferry.gateway.peers import Peers
 from inferry.gateway.services import Services
 from inferry.protocols import forms, metadata, openapi, pages
 from inferry.security.files import read_private
@@ -102,10 +103,12 @@ async def serve(settings: GatewaySettings) -> None:
     services = Services(core, heads, FORMS, settings.head_timeout_s, settings.body_timeout_s)
     shown = make_pages()
     jobs = Jobs(layout.jobs_socket)
-    server = make_server(App(core, heads, shown, FORMS, admin.feedback, jobs), services, settings.drain_s)
-    grpc = make_grpc(core, shown, settings)
+    peers = Peers(core, settings.number, {n: layout.peer_socket(n) for n in range(1, settings.gateways + 1)})
+    server = make_server(App(core, heads, shown, FORMS, admin.feedback, jobs, peers), services, settings.drain_s)
+    grpc = make_grpc(core, shown, settings, peers)
     on_lifeline(loop, settings.lifeline, lambda: os._exit(0))
     await admin.start(core)
+    await peers.start()
     if not await admin.given(FIRST_TABLE_S):  # callers wait in the listeners' queues meanwhile
         log.warning("control has given no routing table yet; requests are refused until it does")
     await add_grpc(server, grpc, socket.socket(fileno=settings.grpc))
@@ -117,6 +120,7 @@ async def serve(settings: GatewaySettings) -> None:
     loop.call_soon(announce, settings.ready)
     await serving
     sweeping.cancel()
+    peers.close()
 
 
 class Shown:
@@ -141,9 +145,9 @@ def make_server(app: App, services: Services, drain_s: float) -> HttpServer:
     return http_server(app, http=protocol_class(services), keep_alive_s=75, drain_s=drain_s)
 
 
-def make_grpc(core: Core, pages: Pages, limits: GatewaySettings) -> Server:
+def make_grpc(core: Core, pages: Pages, limits: GatewaySettings, peers: Peers | None = None) -> Server:
     """What all gRPC connections share."""
-    methods = make_methods(core, pages, DESCRIPTORS.read_bytes)
+    methods = make_methods(core, pages, DESCRIPTORS.read_bytes, peers)
     return Server(core, methods, limits.max_body, limits.head_timeout_s, limits.body_timeout_s)
 
 

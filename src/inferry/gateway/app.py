@@ -23,6 +23,7 @@ from inferry.gateway.hear import Hear, hear
 from inferry.gateway.jobs import Jobs
 from inferry.gateway.live import LiveRevision
 from inferry.gateway.page import Page, as_json, header, only
+from inferry.gateway.peers import Peers
 from inferry.gateway.routes import door_of, prediction
 from inferry.types import frames
 
@@ -71,7 +72,8 @@ class FutureAsker:
 
 
 class App:
-    """ASGI 3. `told`: who hears feedback, `jobs`: who keeps jobs; None where nobody does."""
+    """ASGI 3. `told`: who hears feedback, `jobs`: who keeps jobs; None where nobody does. `peers`: None for a gateway
+    that is alone."""
 
     def __init__(
         self,
@@ -81,13 +83,14 @@ class App:
         forms: Mapping[int, Callable[[InferryError], bytes]],
         told: Hear | None = None,
         jobs: Jobs | None = None,
+        peers: Peers | None = None,
     ) -> None:
         self.core = core
         self.told = told
         self.jobs = jobs
         self.heads = heads
         self.pages = pages
-        self.catalogue = Catalogue(core, pages)
+        self.catalogue = Catalogue(core, pages, peers or Peers(core))
         self.forms = forms
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -142,7 +145,7 @@ class App:
             case ["feedback"]:
                 only(verb, "POST")
                 return await hear(scope, receive, key, self.told)
-        return self.catalogue.page(scope, verb, parts, key)
+        return await self.catalogue.page(scope, verb, parts, key)
 
     def _asset(self, name: str) -> Page:
         content, body = self.pages.asset(name)

@@ -17,6 +17,7 @@ from inferry.gateway import lookup
 from inferry.gateway.core import Core
 from inferry.gateway.live import LiveEndpoint, LiveRevision
 from inferry.gateway.page import Page, as_json, header, only
+from inferry.gateway.peers import Peers
 from inferry.security.keys import may
 from inferry.types.registry import Key
 from inferry.types.routing import EndpointRoute, RevisionRoute
@@ -40,15 +41,16 @@ class Pages:
 class Catalogue:
     """The routes that tell what is served; all of them need a key."""
 
-    def __init__(self, core: Core, pages: Pages) -> None:
+    def __init__(self, core: Core, pages: Pages, peers: Peers) -> None:
         self.core = core
         self.pages = pages
+        self.peers = peers
 
-    def page(self, scope: dict[str, Any], verb: str, parts: list[str], key: Key) -> Page:
+    async def page(self, scope: dict[str, Any], verb: str, parts: list[str], key: Key) -> Page:
         """The page of one route. Raises NotFound when there is none."""
         match parts:
             case ["v2", *rest]:
-                return self._oip(verb, rest, key)
+                return await self._oip(verb, rest, key)
             case ["v1", "models", *rest]:
                 return self._tfs(verb, rest, key)
             case ["version"]:
@@ -58,12 +60,12 @@ class Catalogue:
                 return self._endpoint(scope, verb, lookup.find(self.core, key, name, ""), rest)
             case ["metrics"]:
                 only(verb, "GET")
-                return self._metrics(key)
+                return await self._metrics(key)
         raise NotFound("There is no such route.", help=ROUTES_HELP)
 
     # Open Inference Protocol
 
-    def _oip(self, verb: str, parts: list[str], key: Key) -> Page:
+    async def _oip(self, verb: str, parts: list[str], key: Key) -> Page:
         match parts:
             case []:
                 only(verb, "GET")
@@ -73,13 +75,13 @@ class Catalogue:
                 return as_json(lookup.index(self.core, key))
             case ["models", "stats"] if b"stats" not in self.core.endpoints:
                 only(verb, "GET")
-                return as_json(lookup.statistics(self.core, key, "", ""))
+                return as_json(await lookup.statistics(self.core, self.peers, key, "", ""))
             case ["models", name, *rest]:
                 only(verb, "GET")
-                return self._model(key, name, rest)
+                return await self._model(key, name, rest)
         raise NotFound("There is no such route.", help=ROUTES_HELP)
 
-    def _model(self, key: Key, name: str, rest: list[str]) -> Page:
+    async def _model(self, key: Key, name: str, rest: list[str]) -> Page:
         version = ""
         if rest[:1] == ["versions"] and len(rest) > 1:
             version, rest = rest[1], rest[2:]
@@ -93,7 +95,7 @@ class Catalogue:
             case ["config"]:
                 return as_json(self.pages.config(endpoint.plan, revision.plan))
             case ["stats"]:
-                return as_json(lookup.statistics(self.core, key, name, version))
+                return as_json(await lookup.statistics(self.core, self.peers, key, name, version))
             case ["infer"]:
                 raise MethodNotAllowed("A prediction is asked with POST.", help="Use POST.")
         raise NotFound("There is no such route.", help=ROUTES_HELP)
@@ -148,26 +150,10 @@ class Catalogue:
                 return as_json({"status": "Healthy"})
         raise NotFound("There is no such route.", help=ROUTES_HELP)
 
-    def _metrics(self, key: Key) -> Page:
+    async def _metrics(self, key: Key) -> Page:
         if not may(key, "metrics"):
             raise Forbidden("This key may not read metrics.", help="Use a key with the role viewer or admin.")
-        gauges = self.core.metrics.gauges
-        gauges.clear()
-        for endpoint in self.core.endpoints.values():
-            labels = (("endpoint", endpoint.plan.name),)
-            links = [link for revision in endpoint.revisions for link in revision.links]
-            gauges["inferry_replicas_ready", labels] = sum(link.ready for link in links)
-            gauges["inferry_requests_in_flight", labels] = sum(len(link.inflight) for link in links)
-            gauges["inferry_requests_held", labels] = len(endpoint.held)
-        self.core.metrics.totals = {"inferry_requests_moved_total": self.core.moved}
-        if self.core.captures is not None:
-            self.core.metrics.totals |= {
-                "inferry_captures_total": self.core.captures.taken,
-                "inferry_captures_dropped_total": self.core.captures.dropped,
-                "inferry_captured_inputs_total": self.core.captures.inputs,
-                "inferry_captured_inputs_dropped_total": self.core.captures.inputs_dropped,
-            }
-        return Page(body=self.core.metrics.render().encode(), content="text/plain; version=0.0.4")
+        return Page(body=(await self.peers.metrics()).encode(), content="text/plain; version=0.0.4")
 
 
 def status_page(name: str, revisions: list[LiveRevision]) -> Page:

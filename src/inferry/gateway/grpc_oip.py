@@ -19,7 +19,8 @@ from inferry.gateway.grpc import Asked, Method
 from inferry.gateway.grpc_infer import Infer
 from inferry.gateway.grpc_stream import StreamInfer
 from inferry.gateway.grpc_targets import OipTarget
-from inferry.gateway.grpc_tell import Question, caller, refuses, tells
+from inferry.gateway.grpc_tell import LongQuestion, Question, caller, refuses, tells, tells_later
+from inferry.gateway.peers import Peers
 from inferry.types.messages import Messages
 
 SERVICE = "inference.GRPCInferenceService"
@@ -47,6 +48,7 @@ class Oip:
 
     core: Core
     pages: Pages
+    peers: Peers
 
     def server_live(self, _asked: Asked, _values: dict[str, Any]) -> dict[str, Any]:
         """Whether it runs."""
@@ -76,10 +78,10 @@ class Oip:
         endpoint, revision = self._find(asked, values)
         return {"config": self.pages.config(endpoint.plan, revision.plan)}
 
-    def model_statistics(self, asked: Asked, values: dict[str, Any]) -> dict[str, Any]:
-        """Counters."""
+    async def model_statistics(self, asked: Asked, values: dict[str, Any]) -> dict[str, Any]:
+        """Counters, of all gateways."""
         key = caller(self.core, asked)
-        return lookup.statistics(self.core, key, values.get("name", ""), values.get("version", ""))
+        return await lookup.statistics(self.core, self.peers, key, values.get("name", ""), values.get("version", ""))
 
     def repository_index(self, asked: Asked, values: dict[str, Any]) -> dict[str, Any]:
         """What there is."""
@@ -93,9 +95,9 @@ class Oip:
         return lookup.find(self.core, key, name, values.get("version", ""))
 
 
-def methods(core: Core, pages: Pages, messages: Messages) -> Mapping[bytes, Method]:
+def methods(core: Core, pages: Pages, peers: Peers, messages: Messages) -> Mapping[bytes, Method]:
     """Path -> method."""
-    oip, door = Oip(core=core, pages=pages), OipTarget()
+    oip, door = Oip(core=core, pages=pages, peers=peers), OipTarget()
     told = {
         "ServerLive": oip.server_live,
         "ServerReady": oip.server_ready,
@@ -103,7 +105,6 @@ def methods(core: Core, pages: Pages, messages: Messages) -> Mapping[bytes, Meth
         "ServerMetadata": oip.server_metadata,
         "ModelMetadata": oip.model_metadata,
         "ModelConfig": oip.model_config,
-        "ModelStatistics": oip.model_statistics,
         "RepositoryIndex": oip.repository_index,
     }
 
@@ -113,6 +114,9 @@ def methods(core: Core, pages: Pages, messages: Messages) -> Mapping[bytes, Meth
         for name, tell in told.items():
             request, response = f"inference.{name}Request", f"inference.{name}Response"
             yield name, tells(Question(messages=messages, request=request, response=response, tell=tell))
+        request, response = "inference.ModelStatisticsRequest", "inference.ModelStatisticsResponse"
+        statistics = LongQuestion(messages=messages, request=request, response=response, tell=oip.model_statistics)
+        yield "ModelStatistics", tells_later(statistics)
         for name, help in NOT_OFFERED.items():
             yield name, refuses(Unsupported(f"{name} is not offered.", help=help))
 

@@ -13,10 +13,10 @@ from inferry.errors import Forbidden, NotFound
 from inferry.gateway.core import Core
 from inferry.gateway.head import Head
 from inferry.gateway.live import LiveEndpoint, LiveRevision
+from inferry.gateway.peers import Peers
 from inferry.gateway.refusals import no_endpoint, no_version
-from inferry.gateway.series import labels_of
+from inferry.gateway.statistics import statistics as told
 from inferry.security.keys import may
-from inferry.telemetry.metrics import Series
 from inferry.types.registry import Key
 
 LABELS = ("latest", "stable")
@@ -79,50 +79,11 @@ def index(core: Core, key: Key) -> list[dict[str, str]]:
     ]
 
 
-def statistics(core: Core, key: Key, name: str, version: str) -> dict[str, Any]:
-    """The Open Inference Protocol's statistics of an endpoint, or of all when `name` is empty."""
+async def statistics(core: Core, peers: Peers, key: Key, name: str, version: str) -> dict[str, Any]:
+    """The Open Inference Protocol's statistics of an endpoint, or of all when `name` is empty: of all gateways."""
     if not name:
         pairs = [(endpoint, revision) for endpoint in visible(core, key) for revision in endpoint.revisions]
     else:
         endpoint, found = find(core, key, name, version)
         pairs = [(endpoint, revision) for revision in ([found] if version else endpoint.revisions)]
-    return {"model_stats": [counters(core, endpoint, revision) for endpoint, revision in pairs]}
-
-
-def counters(core: Core, endpoint: LiveEndpoint, revision: LiveRevision) -> dict[str, Any]:
-    """One revision's counters through all doors. What is not measured apart is in no duration."""
-    wanted = labels_of(endpoint.plan, revision.plan)
-    every = [series for labels, series in core.metrics.series.items() if labels[: len(wanted)] == wanted]
-    success = sum(series.statuses.get(200, 0) for series in every)
-    fail = total(every, lambda series: sum(series.statuses.values())) - success
-    failed_us = total(every, lambda series: series.failed_us)
-    spent_us = total(every, lambda series: series.total_us) - failed_us
-    unknown, nothing = duration(success, 0), duration(0, 0)  # readers want as many inputs and outputs as runs
-    return {
-        "name": endpoint.plan.name,
-        "version": str(revision.plan.version),
-        "last_inference": max((int(series.last * 1000) for series in every), default=0),
-        "inference_count": max(success, total(every, lambda series: series.rows)),
-        "execution_count": round(sum(series.executions for series in every)),
-        "inference_stats": {
-            "success": duration(success, spent_us),
-            "fail": duration(fail, failed_us),
-            "queue": duration(success, total(every, lambda series: series.queue_us)),
-            "compute_input": unknown,
-            "compute_infer": duration(success, total(every, lambda series: series.predict_us)),
-            "compute_output": unknown,
-            "cache_hit": nothing,
-            "cache_miss": nothing,
-        },
-        "batch_stats": [],
-    }
-
-
-def total(every: Iterable[Series], of: Any) -> int:
-    """A sum over all doors."""
-    return sum(of(series) for series in every)
-
-
-def duration(count: int, microseconds: int) -> dict[str, int]:
-    """A StatisticDuration."""
-    return {"count": count, "ns": microseconds * 1000}
+    return told(pairs, await peers.counted(name))

@@ -124,31 +124,35 @@ class Metrics:
             found = self.series[labels] = Series()
         return found
 
-    def render(self) -> str:
-        """The Prometheus text format, version 0.0.4."""
+    def render(self, own: Labels = ()) -> str:
+        """The Prometheus text format, version 0.0.4. `own`: labels that every sample gets after its others."""
+        every = {(*labels, *own): series for labels, series in self.series.items()}
         lines: list[str] = []
         lines += family("inferry_requests_total", "counter", "Requests answered, by HTTP status.", (
             ((*labels, ("status", str(status))), count)
-            for labels, series in self.series.items()
+            for labels, series in every.items()
             for status, count in sorted(series.statuses.items())
         ))  # fmt: skip
-        lines += family("inferry_rows_total", "counter", "Rows predicted.", self._each("rows", 1))
+        lines += family("inferry_rows_total", "counter", "Rows predicted.", each(every, "rows", 1))
         lines += family(
             "inferry_predict_seconds_total",
             "counter",
             "Time the model ran, by request, mates of a batch each counting all of it.",
-            self._each("predict_us", 1e-6),
+            each(every, "predict_us", 1e-6),
         )
         lines += family(
-            "inferry_queue_seconds_total", "counter", "Time requests waited in a replica.", self._each("queue_us", 1e-6)
+            "inferry_queue_seconds_total",
+            "counter",
+            "Time requests waited in a replica.",
+            each(every, "queue_us", 1e-6),
         )
         lines += family(
             "inferry_batched_total",
             "counter",
             "Sum over requests of the size of the batch they ran in.",
-            self._each("batched", 1),
+            each(every, "batched", 1),
         )
-        tokens = {labels: series for labels, series in self.series.items() if series.read or series.written}
+        tokens = {labels: series for labels, series in every.items() if series.read or series.written}
         for name, help, of in (
             ("inferry_prompt_tokens_total", "Tokens that language models read.", "read"),
             ("inferry_output_tokens_total", "Tokens that language models wrote.", "written"),
@@ -157,22 +161,35 @@ class Metrics:
         lines += histogram(
             "inferry_request_seconds",
             "Time from the last byte of a request to the first of its answer.",
-            ((labels, series.buckets, series.total_us) for labels, series in self.series.items()),
+            ((labels, series.buckets, series.total_us) for labels, series in every.items()),
         )
-        firsts = [(labels, one.first_buckets, one.first_us) for labels, one in self.series.items() if one.first_buckets]
+        firsts = [(labels, one.first_buckets, one.first_us) for labels, one in every.items() if one.first_buckets]
         if firsts:
             help = "Time from the last byte of a request to the first part of its answer: of a text, the first token."
             lines += histogram("inferry_first_part_seconds", help, firsts)
         for name, value in self.totals.items():
-            lines += family(name, "counter", "Since this process began.", [((), value)])
+            lines += family(name, "counter", "Since this process began.", [(own, value)])
         names = sorted({name for name, _ in self.gauges})
         for name in names:
-            rows = ((labels, value) for (other, labels), value in self.gauges.items() if other == name)
+            rows = (((*labels, *own), value) for (other, labels), value in self.gauges.items() if other == name)
             lines += family(name, "gauge", "Present value.", rows)
         return "\n".join(lines) + "\n"
 
-    def _each(self, field: str, unit: float) -> Iterable[tuple[Labels, float]]:
-        return ((labels, getattr(series, field) * unit) for labels, series in self.series.items())
+
+def merge(pages: Iterable[str]) -> str:
+    """Texts of several processes as one: the lines of each metric together, under one HELP and TYPE. Each process has
+    to have given its samples a label of its own."""
+    families: dict[str, list[str]] = {}
+    for page in pages:
+        for part in ("\n" + page.removesuffix("\n")).split("\n# HELP ")[1:]:  # labels hold no line's end
+            help, kind, *samples = part.split("\n", 2)
+            families.setdefault(help.partition(" ")[0], [f"# HELP {help}", kind]).extend(samples)
+    return "\n".join(line for lines in families.values() for line in lines) + "\n"
+
+
+def each(every: dict[Labels, Series], field: str, unit: float) -> Iterable[tuple[Labels, float]]:
+    """One number of each series."""
+    return ((labels, getattr(series, field) * unit) for labels, series in every.items())
 
 
 def histogram(name: str, help: str, rows: Iterable[tuple[Labels, list[int], int]]) -> list[str]:

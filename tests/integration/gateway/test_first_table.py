@@ -3,60 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
 
 import httpx
-import msgspec
 import pytest
 
-from inferry.compose.settings import READY, GatewaySettings, Layout
-from inferry.security.files import write_private
+from inferry.compose.settings import READY
 from inferry.types.routing import Order
-from tests.support.fake_replica import PEPPER, make_key, table
+from tests.support.fake_replica import make_key, table
+from tests.support.gateway_process import Process
 from tests.support.processes import wait_until
 
 KEY, BEARER = make_key("admin")
-
-
-class Process:
-    """A gateway process that no control speaks to but the test."""
-
-    def __init__(self, home):
-        (home / "run").mkdir(parents=True)
-        self.layout = Layout(home, home / "run")
-        write_private(self.layout.pepper, PEPPER)
-        http, grpc = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
-        lifeline, self.hold = os.pipe()
-        self.ready, tell = os.pipe()
-        handed = {"listener": http.fileno(), "grpc": grpc.fileno(), "lifeline": lifeline, "ready": tell}
-        settings = GatewaySettings(home=str(home), run=str(home / "run"), **handed)
-        self.url = f"http://127.0.0.1:{http.getsockname()[1]}"
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "inferry.compose.gateway", msgspec.json.encode(settings).decode()],
-            pass_fds=handed.values(),
-        )
-        for sock in (http, grpc):
-            sock.close()
-        for descriptor in (lifeline, tell):
-            os.close(descriptor)
-
-    def give(self, orders):
-        """Be control for a moment, until the gateway serves by what it is given."""
-        wait_until(self.layout.gateway_socket(1).exists, 60, "its private socket is there")
-        with socket.socket(socket.AF_UNIX) as sock:
-            sock.connect(str(self.layout.gateway_socket(1)))
-            sock.sendall(msgspec.json.encode(orders) + b"\n")
-            with sock.makefile("rb") as said:
-                while b'"applied":1' not in said.readline():
-                    pass
-
-    def close(self):
-        os.close(self.hold)
-        self.process.kill()
-        self.process.wait()
-        os.close(self.ready)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import zlib
 
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from inferry.errors import InvalidInput, Overloaded, Unavailable
 from inferry.gateway import grpc_stream
 from inferry.gateway import http2_frames as h2
+from inferry.gateway.peers import Peers
+from inferry.gateway.statistics import Counted
 from inferry.types import frames
 from inferry.types.protobuf import delimited, integer
 from tests.support.grpc_peer import INFER, MAX_MESSAGE, PREDICT, STREAM, Caller, call, fields, framed
@@ -25,6 +28,7 @@ TFS = message("tensorflow.serving.PredictRequest")(
 ).SerializeToString()
 HEALTH = "/grpc.health.v1.Health/"
 LIVE = "/inference.GRPCInferenceService/ServerLive"
+STATISTICS = "/inference.GRPCInferenceService/ModelStatistics"
 BIG = Request(model_name="iris", inputs=[{"name": "x"}], raw_input_contents=[b"r" * 200_000]).SerializeToString()
 
 
@@ -493,6 +497,52 @@ def test_reflection_shows_files_and_says_what_it_does_not_have() -> None:
     (file,) = told[2].file_descriptor_response.file_descriptor_proto
     assert file in DESCRIPTORS
     assert {one.error_response.error_code for one in told if one.HasField("error_response")} == {5, 12}
+
+
+async def test_statistics_are_told_when_all_gateways_were_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: asyncio.Queue[asyncio.Future[list[Counted]]] = asyncio.Queue()
+
+    async def counted(_peers: Peers, _name: str) -> list[Counted]:
+        waits = asyncio.get_running_loop().create_future()
+        asked.put_nowait(waits)
+        return await waits
+
+    async def begun() -> asyncio.Future[list[Counted]]:
+        return await asyncio.wait_for(asked.get(), 60)
+
+    async def settled(waits: asyncio.Future[list[Counted]]) -> None:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert waits.done()
+        caller.loop.turn()
+
+    monkeypatch.setattr(Peers, "counted", counted)
+    caller = Caller()
+    caller.send(call(1, framed(b""), STATISTICS))
+    first = await begun()
+    assert caller.ended() == [], "it waits"
+    first.set_result([])
+    await settled(first)
+    (body,), end = caller.messages(1)
+    assert (body, end) == (b"", {b"grpc-status": b"0"})
+    caller.send(call(3, framed(b""), STATISTICS))
+    second = await begun()
+    caller.send(h2.reset(3, h2.CANCEL))
+    await settled(second)
+    assert second.cancelled(), "nobody waits for it"
+    caller.send(call(5, framed(b""), STATISTICS, end=False))
+    third = await begun()
+    caller.send(h2.frame(h2.DATA, h2.END_STREAM, 5, framed(b"")))
+    ((stream, status, says),) = caller.ended()
+    assert (stream, status, says.partition(".")[0]) == (5, 3, "A second message came")
+    await settled(third)
+    assert third.cancelled()
+    caller.send(call(7, b"", STATISTICS) + call(9, framed(b""), STATISTICS, authorization=None))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    caller.loop.turn()
+    assert [(stream, status) for stream, status, _ in caller.ended()] == [(7, 3), (9, 16)]
+    assert asked.empty()
 
 
 def test_questions_are_bounded_and_checked() -> None:

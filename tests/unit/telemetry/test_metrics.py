@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferry.telemetry.metrics import BOUNDS_S, BUCKETS, Metrics, Series, bucket_of, escape, slower, upper_bound
+from inferry.telemetry.metrics import (
+    BOUNDS_S,
+    BUCKETS,
+    Metrics,
+    Series,
+    bucket_of,
+    escape,
+    merge,
+    slower,
+    upper_bound,
+)
 
 LAST = int(upper_bound(BUCKETS - 1))
 durations = st.one_of(st.integers(0, 5000), st.integers(0, LAST))
@@ -148,3 +158,41 @@ def test_how_many_took_longer_is_counted_to_within_a_bucket(taken, limit_s):
         <= sum(one >= limit / 1.3 - 1 for one in taken) + 1e-6
     )
     assert slower(series.buckets, 0.0) == 0.0
+
+
+awkward = st.text(alphabet='ab"\\\n\r\u2028\x85# HELPTY{}', max_size=30)
+processes = st.lists(
+    st.lists(st.tuples(awkward, st.sampled_from([200, 503]), st.booleans()), max_size=4), min_size=1, max_size=4
+)
+
+
+def counted(requests):
+    metrics = Metrics()
+    for name, status, in_parts in requests:
+        series = metrics.get((("endpoint", name), ("door", "oip")))
+        series.observe(status, 1000, 2, 3, 4, 5)
+        if in_parts:
+            series.observe_first(500)
+            series.count_tokens(1, 2)
+        metrics.gauges["inferry_requests_held", (("endpoint", name),)] = 1
+        metrics.totals["inferry_captures_total"] = 3
+    return metrics
+
+
+@given(processes)
+def test_the_texts_of_several_processes_are_one_page_with_all_their_samples(processes):
+    """`parse` wants each metric's lines together under one HELP and TYPE, and no sample twice."""
+    every = [counted(requests) for requests in processes]
+    samples, types = parse(merge(one.render((("gateway", str(number)),)) for number, one in enumerate(every)))
+    expected = {}
+    for number, one in enumerate(every):
+        own, kinds = parse(one.render())
+        assert kinds.items() <= types.items()
+        for (name, labels), value in own.items():
+            expected[name, frozenset((*labels, ("gateway", str(number))))] = value
+    assert {(name, frozenset(labels)): value for (name, labels), value in samples.items()} == expected
+
+
+def test_one_text_stays_as_it_is():
+    page = counted([("a", 200, True), ("b", 503, False)]).render()
+    assert merge([page]) == page
