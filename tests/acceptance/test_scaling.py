@@ -11,6 +11,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,12 @@ def test_how_long_it_stays_may_be_chosen_from_the_cost_of_its_start(platform, mo
     assert "60 min without a request: a start of " in platform.run("scale", "explain", "chosen").stdout
 
 
+def late(platform: Platform, name: str) -> bool:
+    told = explained(platform, name)[0]
+    looked = [one for one in (told["last"], *told["changes"]) if one is not None]
+    return any(one["figures"]["late"] > 0 for one in looked)
+
+
 def test_replicas_follow_a_target_latency_and_late_answers_are_counted(platform, model_dir) -> None:
     folder = model_dir / "latency"
     sample = models.column_sample(folder, "seconds", [0.01])
@@ -191,14 +198,15 @@ def test_replicas_follow_a_target_latency_and_late_answers_are_counted(platform,
     )  # fmt: skip
     headers = {"authorization": f"Bearer {platform.key}", "content-type": "application/json"}
     wire = openloop.post(f"{platform.http}/predict/latency", b'{"seconds": 0.05}', headers)
-    samples = openloop.run(platform.http, wire, [(20.0, 6.0)])
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(openloop.run, platform.http, wire, [(40.0, 6.0)])
+        wait_until(lambda: late(platform, "latency"), 60, "with one replica, all but the first waited for long")
+        samples = asking.result()
     assert {sample.status for sample in samples} == {200}
     told = explained(platform, "latency")[0]
     assert told["scaling"]["target_latency_s"] == 0.08
     assert told["changes"], "one replica would be busy all the time"
     assert "95 % within 80 ms" in told["changes"][-1]["reason"] or "requests a second" in told["changes"][-1]["reason"]
-    looked = [told["last"], *told["changes"]]
-    assert any(one["figures"]["late"] > 0 for one in looked), "with one replica, all but the first waited for long"
     with pytest.raises(CommandFailed, match="excludes a target concurrency"):
         platform.cli("scale", "latency", "--target-latency", "50ms", "--target-concurrency", "4")
     platform.cli("scale", "latency", "--target-concurrency", "4")
