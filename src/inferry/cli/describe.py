@@ -11,7 +11,7 @@ from inferry.cli.shared import App, emit, json_option, pass_app, show_fields, sh
 from inferry.cli.words import signature_lines, tested_text
 
 if TYPE_CHECKING:
-    from inferry.client.answers import Conversion, EndpointDetails
+    from inferry.client.answers import Conversion, EndpointDetails, FellBack
     from inferry.client.version_answers import Protected, VersionDetails
     from inferry.types.registry import RevisionConfig
     from inferry.types.trials import Trial
@@ -51,6 +51,7 @@ def show_endpoint(found: EndpointDetails) -> None:
         ("as onnx", conversion_text(found.conversion) if found.conversion else ""),
         ("state", f"{found.state}, {found.replicas.ready} of {found.replicas.wanted} replicas ready"),
         ("problem", found.problem),
+        ("fell back", fallback_text(found.fell_back) if found.fell_back else ""),
         ("last end", f"{found.last_end.why} ({when(found.last_end.at)})" if found.last_end else ""),
         ("traffic", traffic),
         ("url", found.url),
@@ -79,6 +80,11 @@ def show_endpoint(found: EndpointDetails) -> None:
     for title, text in (("Try it:", found.curl), ("In Python:", found.python)):
         if text:
             click.echo(f"\n{title}\n\n{text.rstrip()}")
+
+
+def fallback_text(found: FellBack) -> str:
+    """That it returned to an earlier revision, and why."""
+    return f"from revision {found.from_revision} to {found.to_revision}, since {found.why} ({when(found.at)})"
 
 
 def replicas_text(config: RevisionConfig) -> str:

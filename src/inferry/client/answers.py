@@ -157,9 +157,19 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     speed_up: float = 0.0
 
 
+class FellBack(msgspec.Struct, frozen=True, kw_only=True):
+    """An endpoint that returned to an earlier revision by itself, since the newer one crashed (`at`: Unix seconds)."""
+
+    at: float
+    from_revision: int
+    to_revision: int
+    why: str
+
+
 class EndpointDetails(EndpointInfo, frozen=True, kw_only=True):
     """An endpoint with all that is known of it."""
 
+    fell_back: FellBack | None = None
     runtime: str = ""
     conversion: Conversion | None = None
     signature: Signature

@@ -38,6 +38,7 @@ from inferry.control.database import DatabaseWatch
 from inferry.control.deploy import Deployer
 from inferry.control.doctor import Doctor
 from inferry.control.endings import Endings
+from inferry.control.fallback import Fallback
 from inferry.control.feedback import Feedback
 from inferry.control.fleet import Fleet
 from inferry.control.gitops import GitOps
@@ -230,6 +231,7 @@ async def work(
         asyncio.create_task(control.reconciler.scaler.run()),
         asyncio.create_task(control.fleet.room.run()),
         asyncio.create_task(Recycler(control.fleet).run()),
+        asyncio.create_task(Fallback(control.service).run()),
         asyncio.create_task(control.service.rollouts.run()),
         asyncio.create_task(control.service.feedback.run()),
         asyncio.create_task(control.service.feedback.inputs.run()),

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -60,6 +60,15 @@ class Site:
     version: str
 
 
+class FellBack(NamedTuple):
+    """An endpoint returned to an earlier revision by itself: when (Unix seconds), and why."""
+
+    at: float
+    from_revision: int
+    to_revision: int
+    why: str
+
+
 class Service:
     """The platform's verbs."""
 
@@ -88,6 +97,7 @@ class Service:
         self._pepper = pepper
         self.versions = versions
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._fell_back: dict[str, FellBack] = {}
         self.rollouts = Rollouts(
             store, rollouts, feedback, reconciler, Observer(fleet, feedback, time.time),
             self._locks.__getitem__, time.time,
@@ -161,9 +171,9 @@ class Service:
         target = next(revision for revision in known if revision.number == ended["stable"])
         return {**self._where(name, target), "previous_revision": ended["canary"]}
 
-    async def rollback(self, name: str, wanted: int | None, by: str) -> dict[str, Any]:
+    async def rollback(self, name: str, wanted: int | None, by: str, reason: str = "") -> dict[str, Any]:
         """Point the endpoint at the revision it served before (or at `wanted`); a rollout under way is aborted, an
-        experiment ends."""
+        experiment ends. `reason`: why, where nobody asked for it."""
         if wanted is None and await self.rollouts.active(name) is not None:
             return await self._abort(name, by)
         if await self.experiments.running(name) is not None:
@@ -172,8 +182,10 @@ class Service:
             endpoint = await asyncio.to_thread(self.store.endpoint, name)
             known = await asyncio.to_thread(self.store.revisions, name)
             current, target = previous(endpoint, known, wanted)
-            told = events.rolled_back(current, target, time.time(), by)
+            told = events.rolled_back(current, target, time.time(), by, reason)
             await self.deployer.share_out(name, partial(traffic.return_to, target=target.number), told)
+            if reason:
+                self._fell_back[name] = FellBack(time.time(), current.number, target.number, reason)
         return {**self._where(name, target), "previous_revision": current.number}
 
     async def share_out(self, name: str, plan: TrafficPlan) -> dict[str, Any]:
@@ -282,6 +294,7 @@ class Service:
             "conversion": conversion_row(version),
             "signature": msgspec.to_builtins(inspection.signature),
             "example": inspection.example,
+            "fell_back": self._fall_back(name, current.number),
             "traffic": {str(number): weight for number, weight in endpoint.traffic.items()},
             "revisions": [
                 {
@@ -355,6 +368,11 @@ class Service:
             "curl": snippets.curl(self.site.http, endpoint, example, str(self.site.key_file)),
             "python": snippets.python(endpoint, example),
         }
+
+    def _fall_back(self, name: str, revision: int) -> dict[str, Any] | None:
+        """That it is back at this revision because a newer one crashed."""
+        found = self._fell_back.get(name)
+        return found._asdict() if found is not None and found.to_revision == revision else None
 
     def _endpoint_row(self, endpoint: Endpoint) -> dict[str, Any]:
         current = next(r for r in self.store.revisions(endpoint.name) if r.number == endpoint.revision)

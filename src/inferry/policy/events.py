@@ -90,11 +90,12 @@ def deployed(revision: Revision) -> Event:
     )  # fmt: skip
 
 
-def rolled_back(current: Revision, target: Revision, now: float, by: str) -> Event:
-    """An endpoint has returned to an earlier revision."""
+def rolled_back(current: Revision, target: Revision, now: float, by: str, reason: str = "") -> Event:
+    """An endpoint has returned to an earlier revision; `reason`: why, where nobody asked for it."""
     return _of_endpoint(
         "endpoint.rolled-back", target.endpoint, now, by=by, revision=target.number, model=target.model,
         version=target.version, from_revision=current.number, from_version=current.version,
+        **({"reason": reason} if reason else {}),
     )  # fmt: skip
 
 
