@@ -62,7 +62,7 @@ class Fallback:
             log.warning("%s cannot return to an earlier revision: %s", name, error.sentence())
 
     async def _target(self, revision: Revision) -> Revision | None:
-        """Where its endpoint should return to; None when that is not ours to say. Raises Conflict when there is none."""
+        """Where its endpoint should return to; None when that is not ours to say. Raises Conflict without any."""
         service, name = self._service, revision.endpoint
         endpoint = await asyncio.to_thread(service.store.endpoint, name)
         if endpoint.running != {revision.number}:
