@@ -152,17 +152,17 @@ class Api:
 
     async def keys(self, request: Request, key: Key) -> Any:
         """All keys."""
-        return {"keys": await asyncio.to_thread(self.service.keys)}
+        return {"keys": await asyncio.to_thread(self.service.keys.list)}
 
     async def create_key(self, request: Request, key: Key) -> Any:
         """Mint a key."""
         body = await read(request, KeyBody)
-        made = await self.service.create_key(body.name, body.role, body.endpoints, body.expires_s)
+        made = await self.service.keys.create(body.name, body.role, body.endpoints, body.expires_s)
         return Json(made, status_code=201)
 
     async def revoke_key(self, request: Request, key: Key) -> Any:
         """Forget a key."""
-        await self.service.revoke_key(request.path_params["key"])
+        await self.service.keys.revoke(request.path_params["key"])
         return Response(status_code=204)
 
     async def runtimes(self, request: Request, key: Key) -> Any:

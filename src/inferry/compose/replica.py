@@ -86,7 +86,7 @@ def _serve(task: ReplicaTask, lifeline: int, pid: int) -> int:
         device = {"device": task.spec.device, "gpus": config.gpus, "gpu_memory_mb": config.gpu_memory_mb}
         options = manifest.options | config.options | {"threads": threads, "calls": workers} | inspected | device
         model = runtime.load(artifact, manifest.entry, options, bare(manifest.signature))
-        stage = Stage(manifest.signature) if needed(manifest.signature) else None
+        codecs = codecs_of(runtime, model, manifest)
     except InferryError as error:
         tell(report, error)
         return 1
@@ -94,7 +94,25 @@ def _serve(task: ReplicaTask, lifeline: int, pid: int) -> int:
         traceback.print_exc()
         tell(report, InvalidModel(f"Loading the model raised {type(error).__name__}.", help="See inferry logs NAME."))
         return 1
-    signature = manifest.signature
+    load_ms = (time.monotonic() - start) * 1000
+    status = ReplicaStatus(pid=pid, spec=task.spec, load_ms=load_ms, sandbox=sandbox)
+    facts: dict[str, Any] = msgspec.to_builtins(status)
+    listener.listen(64)
+    if tls is not None:
+        os.write(report, msgspec.json.encode({"address": str(TcpAddress(*listener.getsockname()[:2]))}))
+    os.close(report)
+    gc.collect()
+    gc.freeze()
+    engine = Engine(model, manifest.signature, codecs, curve, workers=workers)
+    Server(listener, lifeline, engine, lambda: facts, tls).run()
+    with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox
+        os.unlink(task.socket)  # noqa: PTH108 - no Path object for one call
+    return 0
+
+
+def codecs_of(runtime: Any, model: Any, manifest: Manifest) -> dict[int, Codec]:
+    """What reads the bodies of each door, and writes its answers."""
+    signature, task = manifest.signature, manifest.inspection.task
     codecs: dict[int, Codec] = {
         frames.DOOR_OIP: OipCodec(signature, borrow=runtime.borrows),
         frames.DOOR_PLAIN: PlainCodec(signature),
@@ -108,27 +126,15 @@ def _serve(task: ReplicaTask, lifeline: int, pid: int) -> int:
         frames.DOOR_FILE: FileCodec(signature),
         frames.DOOR_FORM: FormCodec(signature),
         frames.DOOR_CSV: CsvRowsCodec(signature),
-        frames.DOOR_CHAT: WritingCodec(frames.DOOR_CHAT, signature, manifest.inspection.task),
-        frames.DOOR_COMPLETIONS: WritingCodec(frames.DOOR_COMPLETIONS, signature, manifest.inspection.task),
+        frames.DOOR_CHAT: WritingCodec(frames.DOOR_CHAT, signature, task),
+        frames.DOOR_COMPLETIONS: WritingCodec(frames.DOOR_COMPLETIONS, signature, task),
         frames.DOOR_EMBEDDINGS: EmbeddingsCodec(signature, getattr(model, "tokens", None)),
     }
     codecs |= posted_doors(signature, takes_posts=getattr(model, "takes_posts", False))
-    if stage is not None:
-        codecs = {door: Staged(codec, stage) for door, codec in codecs.items()}
-    load_ms = (time.monotonic() - start) * 1000
-    status = ReplicaStatus(pid=pid, spec=task.spec, load_ms=load_ms, sandbox=sandbox)
-    facts: dict[str, Any] = msgspec.to_builtins(status)
-    listener.listen(64)
-    if tls is not None:
-        os.write(report, msgspec.json.encode({"address": str(TcpAddress(*listener.getsockname()[:2]))}))
-    os.close(report)
-    gc.collect()
-    gc.freeze()
-    engine = Engine(model, signature, codecs, curve, workers=workers)
-    Server(listener, lifeline, engine, lambda: facts, tls).run()
-    with contextlib.suppress(OSError):  # its folder may already be gone, or out of reach of the sandbox
-        os.unlink(task.socket)  # noqa: PTH108 - no Path object for one call
-    return 0
+    if not needed(signature):
+        return codecs
+    stage = Stage(signature)
+    return {door: Staged(codec, stage) for door, codec in codecs.items()}
 
 
 def bind(task: ReplicaTask) -> tuple[socket.socket, ssl.SSLContext | None]:

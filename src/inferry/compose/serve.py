@@ -33,8 +33,8 @@ from inferry.bundles.pack import verify
 from inferry.bundles.verdict import read_result
 from inferry.compose.control import BOOT
 from inferry.compose.gateway import FORMS, add_grpc, make_grpc, make_pages, make_server
+from inferry.compose.ports import bind, target_of, url_of
 from inferry.compose.settings import MAX_BODY, GatewaySettings, Layout
-from inferry.compose.up import bind, target_of, url_of
 from inferry.control.build import Builder
 from inferry.control.fleet import Fleet
 from inferry.control.reconciler import Desired, Live, Reconciler

@@ -29,6 +29,7 @@ import msgspec
 from inferry.compose.database_url import SECRETS, find_database
 from inferry.compose.groups import find_groups
 from inferry.compose.home import PEPPER_FILE, first_pepper, lock, make_run
+from inferry.compose.ports import bind, target_of, url_of
 from inferry.compose.settings import (
     CONTROL_COUNTS,
     CONTROL_LIMITS,
@@ -46,14 +47,13 @@ from inferry.compose.settings import (
     read_counts,
     read_limits,
 )
-from inferry.errors import InferryError, InvalidInput, PortTaken, Unavailable
+from inferry.errors import InferryError, InvalidInput, Unavailable
 from inferry.objects import parse_object_url
 from inferry.security.files import private_dir, write_private
 
 START_S = 60.0
 DRAIN_S = 30.0
 LAST_BACKOFF_S = 5.0
-BACKLOG = 2048
 BLOBS = "INFERRY_BLOBS"
 PR_SET_CHILD_SUBREAPER = 36
 KINDS: dict[str, type[msgspec.Struct]] = {
@@ -76,46 +76,6 @@ class Child:
     deaths: int = 0
     started: float = 0.0
     due: float = field(default=0.0)
-
-
-def bind(host: str, port: int, what: str, count: int = 1) -> list[socket.socket]:
-    """Listening sockets on one port, over which the kernel spreads connections. Raises PortTaken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((host, port))
-        listeners = [sock, *(beside(sock) for _ in range(count - 1))]
-        for each in listeners:
-            each.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise PortTaken(
-            f"The {what} port {port} on {host} is in use.", help="Choose another, or 0 for any free one."
-        ) from error
-    except OverflowError as error:
-        raise InvalidInput(f"{port} is not a port.", help="Use 0 to 65535.") from error
-    return listeners
-
-
-def beside(first: socket.socket) -> socket.socket:
-    """Another socket on the port of one that is bound alone: nobody else could share it before."""
-    sock = socket.socket(first.family, socket.SOCK_STREAM)
-    for each in (first, sock):
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.bind(first.getsockname())
-    return sock
-
-
-def url_of(sock: socket.socket) -> str:
-    """The http address of a listener."""
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def target_of(sock: socket.socket) -> str:
-    """The address of a listener as gRPC clients take it."""
-    return url_of(sock).removeprefix("http://")
 
 
 class Supervisor:

@@ -23,6 +23,7 @@ from inferry.control.deploy import Deployer, previous
 from inferry.control.experiments import Experiments
 from inferry.control.feedback import Feedback
 from inferry.control.fleet import End, Fleet
+from inferry.control.keys import Keys
 from inferry.control.observe import Observer
 from inferry.control.operations import Operation, Operations
 from inferry.control.reconciler import Reconciler, group_of
@@ -32,20 +33,17 @@ from inferry.control.status import state_of
 from inferry.control.traffic import traffic_row
 from inferry.control.versions import Versions, conversion_row, made_row
 from inferry.control.wishes import Outcome, Upload, Wish
-from inferry.errors import Conflict, InvalidInput
+from inferry.errors import InvalidInput
 from inferry.interfaces.experiments import ExperimentStore
 from inferry.interfaces.rollouts import RolloutStore
 from inferry.interfaces.store import MetadataStore
 from inferry.policy import configure, devices, events, traffic
-from inferry.security.keys import mint
-from inferry.types.names import check_name
-from inferry.types.registry import JOBS_KEY, Endpoint, Key, Revision, RevisionConfig, Version
+from inferry.types.registry import Endpoint, Revision, RevisionConfig, Version
 from inferry.types.replay import ReplayAsk
 from inferry.types.rollout import Act, Strategy
 from inferry.types.scaling import MAX_REPLICAS
 from inferry.types.traffic import TrafficPlan
 
-ROLES = ("admin", "viewer", "invoker")
 LOG_TAIL = 4 << 20
 
 
@@ -94,7 +92,7 @@ class Service:
         self.operations = Operations()
         self.feedback = feedback
         self.retentions = retentions
-        self._pepper = pepper
+        self.keys = Keys(store, reconciler, pepper)
         self.versions = versions
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._fell_back: dict[str, FellBack] = {}
@@ -321,38 +319,6 @@ class Service:
             text = file.read().decode("utf-8", "replace")
         return text.splitlines()[-lines:]
 
-    # keys
-
-    def keys(self) -> list[dict[str, Any]]:
-        """All keys, without their hashes."""
-        return [key_row(key) for key in self.store.keys()]  # noqa: SIM118 - a method of the store
-
-    async def create_key(self, name: str, role: str, endpoints: tuple[str, ...], expires_s: float) -> dict[str, Any]:
-        """Mint a key; its text is told once, here."""
-        check_name(name, "key name")
-        if role not in ROLES:
-            raise InvalidInput(f"{role[:20]!a} is not a role.", help=f"Use one of {', '.join(ROLES)}.")
-        for endpoint in endpoints:
-            if endpoint != "*":
-                check_name(endpoint, "endpoint name")
-        if expires_s < 0:
-            raise InvalidInput(
-                "A key cannot expire in the past.", help="Give expires_s in seconds from now, 0 for never."
-            )
-        now = time.time()
-        key, text = mint(name, role, endpoints, now + expires_s if expires_s else 0.0, now, self._pepper)
-        await asyncio.to_thread(self.store.add_key, key)
-        await self.reconciler.refresh()
-        return key_row(key) | {"key": text}
-
-    async def revoke_key(self, id_or_name: str) -> None:
-        """Forget a key; it stops working at once. Not the jobs process's: jobs would wait for ever."""
-        known = await asyncio.to_thread(self.store.keys)
-        if any(key.name == JOBS_KEY and id_or_name in (key.id, key.name) for key in known):
-            raise Conflict(f"{JOBS_KEY!r} is the platform's own: jobs call endpoints with it.", help="Let it be.")
-        await asyncio.to_thread(self.store.delete_key, id_or_name)
-        await self.reconciler.refresh()
-
     # shared
 
     def _where(self, endpoint: str, revision: Revision) -> dict[str, Any]:
@@ -405,13 +371,6 @@ def timed(operation: Operation, receive_ms: float) -> Iterator[None]:
 def last_end(end: End | None) -> dict[str, Any] | None:
     """When and why a replica ended that nobody had asked to."""
     return None if end is None else {"at": end.at, "why": end.why}
-
-
-def key_row(key: Key) -> dict[str, Any]:
-    """A key as the API shows it."""
-    row: dict[str, Any] = msgspec.to_builtins(key)
-    del row["digest"]
-    return row
 
 
 def check_changes(changes: dict[str, Any]) -> None:
