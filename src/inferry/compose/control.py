@@ -8,10 +8,12 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from starlette.applications import Starlette
 
 from inferry.api.access import Guard
 from inferry.api.app import Api, build
@@ -75,6 +77,7 @@ from inferry.security.sandbox import clean_environment
 from inferry.storage.blobs import DirectoryBlobs
 from inferry.storage.metadata import SqlStore
 from inferry.storage.object_blobs import ObjectBlobs
+from inferry.telemetry.loops import forever
 from inferry.version import __version__
 
 log = logging.getLogger(__name__)
@@ -224,41 +227,9 @@ async def work(
     await asyncio.wait({settling}, timeout=SETTLE_S)  # object storage may be slow; what runs does not wait for it
     if settling.done():
         settling.result()
-    running = [
-        settling,
-        asyncio.create_task(restore(control)),
-        asyncio.create_task(control.reconciler.run()),
-        asyncio.create_task(control.reconciler.scaler.run()),
-        asyncio.create_task(control.fleet.room.run()),
-        asyncio.create_task(Recycler(control.fleet).run()),
-        asyncio.create_task(Fallback(control.service).run()),
-        asyncio.create_task(control.service.rollouts.run()),
-        asyncio.create_task(control.service.feedback.run()),
-        asyncio.create_task(control.service.feedback.inputs.run()),
-        asyncio.create_task(control.projects.run()),
-        asyncio.create_task(control.pipelines.run()),
-        asyncio.create_task(control.watch.run()),
-        asyncio.create_task(control.service.retentions.run()),
-        asyncio.create_task(control.service.experiments.run()),
-        asyncio.create_task(control.webhooks.run()),
-        asyncio.create_task(control.gitops.run()),
-        asyncio.create_task(keep_short(layout.logs)),
-    ]
-    guard = Guard(lambda: control.reconciler.desired.keys, control.pepper, settings.hosts)
-    ladders = Ladders(control.projects, control.pipelines)
-    hooks, repositories = Hooks(control.webhooks), Repositories(control.gitops)
-    api = Api(
-        control.service,
-        control.doctor,
-        control.watch,
-        settings.max_upload,
-        ladders,
-        hooks,
-        repositories,
-        control.status,
-    )
-    app = build(api, guard)
-    server = http_server(app, http="httptools", keep_alive_s=30, drain_s=5)
+    running = [settling, asyncio.create_task(restore(control))]
+    running += [asyncio.create_task(forever(run)) for run in loops(control, layout)]
+    server = http_server(api_of(control, settings), http="httptools", keep_alive_s=30, drain_s=5)
     asyncio.get_running_loop().call_soon(announce, settings.ready)
     if isinstance(permit, Leadership):
         running.append(asyncio.create_task(ended(permit, server)))
@@ -270,6 +241,44 @@ async def work(
     await control.service.operations.close()
     await control.backend.close()
     store.close()
+
+
+def loops(control: Control, layout: Layout) -> list[Callable[[], Awaitable[None]]]:
+    """What control does all the time."""
+    service = control.service
+    return [
+        control.reconciler.run,
+        control.reconciler.scaler.run,
+        control.fleet.room.run,
+        Recycler(control.fleet).run,
+        Fallback(service).run,
+        service.rollouts.run,
+        service.feedback.run,
+        service.feedback.inputs.run,
+        control.projects.run,
+        control.pipelines.run,
+        control.watch.run,
+        service.retentions.run,
+        service.experiments.run,
+        control.webhooks.run,
+        control.gitops.run,
+        partial(keep_short, layout.logs),
+    ]
+
+
+def api_of(control: Control, settings: ControlSettings) -> Starlette:
+    """The control API."""
+    api = Api(
+        control.service,
+        control.doctor,
+        control.watch,
+        settings.max_upload,
+        Ladders(control.projects, control.pipelines),
+        Hooks(control.webhooks),
+        Repositories(control.gitops),
+        control.status,
+    )
+    return build(api, Guard(lambda: control.reconciler.desired.keys, control.pepper, settings.hosts))
 
 
 async def restore(control: Control) -> None:

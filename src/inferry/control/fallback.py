@@ -50,10 +50,10 @@ class Fallback:
 
     async def _leave(self, revision: Revision) -> None:
         name, group = revision.endpoint, group_of(revision)
+        why = fallback.because(self._fleet.failures[group].deaths, self._fleet.ends[group].why)
         try:
             target = await self._target(revision)
             if target is not None:
-                why = fallback.because(self._fleet.failures[group].deaths, self._fleet.ends[group].why)
                 await self._service.rollback(name, target.number, BY, why)
                 log.warning("%s is back at revision %d: of revision %d, %s", name, target.number, revision.number, why)
         except Conflict:

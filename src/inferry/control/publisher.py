@@ -19,6 +19,7 @@ from inferry.errors import InferryError
 from inferry.interfaces.lead import Permit
 from inferry.policy import gateways
 from inferry.security.files import write_private
+from inferry.telemetry.loops import forever
 from inferry.types.routing import Ended, Order, RoutingTable, difference
 from inferry.types.traffic import RevisionCounters
 
@@ -51,7 +52,8 @@ class Publisher:
 
     def start(self) -> None:
         """Begin to keep the connections up."""
-        self._tasks = (*(asyncio.create_task(line.run()) for line in self._lines), asyncio.create_task(self._save()))
+        loops = *(line.run for line in self._lines), self._save
+        self._tasks = tuple(asyncio.create_task(forever(loop)) for loop in loops)
 
     async def publish(self, table: RoutingTable) -> None:
         """Push what changed; returns when each gateway has swapped it in, or cannot be reached. The table is saved

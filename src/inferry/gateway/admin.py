@@ -20,6 +20,7 @@ from inferry.gateway.captures import Captures
 from inferry.gateway.core import Core
 from inferry.gateway.counters import EPOCH, counters_of
 from inferry.gateway.loads import Reporter
+from inferry.telemetry.loops import forever
 from inferry.types.feedback import CaptureBatch, FeedbackAsk, FeedbackTold
 from inferry.types.routing import GatewayNews, Order, RoutingTable
 from inferry.types.scaling import Loads
@@ -53,7 +54,7 @@ class Admin:
             core.apply(msgspec.json.decode(self.saved.read_bytes(), type=RoutingTable))
             self._given.set()
         self._reporter = Reporter(core, self._tell_loads, EPOCH)
-        self._reporting = asyncio.create_task(self._reporter.run())
+        self._reporting = asyncio.create_task(forever(self._reporter.run))
         self.path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(partial(self._serve, core), self.path, limit=LINE_LIMIT)
 

@@ -1,0 +1,26 @@
+"""Loops that nobody awaits."""
+
+from __future__ import annotations
+
+import asyncio
+
+from inferry.telemetry.loops import forever
+
+
+async def test_a_loop_that_fails_is_logged_and_begins_anew(caplog):
+    begun = 0
+
+    async def run():
+        nonlocal begun
+        begun += 1
+        if begun < 3:
+            raise ValueError("it happens")
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(forever(run, again_s=0.0))
+    while begun < 3:
+        await asyncio.sleep(0)
+    task.cancel()
+    assert (await asyncio.gather(task, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+    assert [record.getMessage().rpartition(".")[2] for record in caplog.records] == ["run failed and begins anew"] * 2
+    assert "it happens" in caplog.text
