@@ -163,7 +163,7 @@ def test_a_leader_that_dies_is_replaced_at_once_and_one_that_goes_makes_room(pai
             processes.wait_until(lambda: len(status(pair)["leader"]["standbys"]) == 1, WAIT_S, "there are two again")
     assert not load.failures, describe(load.failures)
     replicas = pair.replica_pids()
-    stale = ask_line(pair.sockets / "gateway.sock", {"table": {"generation": 10**9, "epoch": 2}}, "refused")
+    stale = ask_line(pair.sockets / "gateway-1.sock", {"table": {"generation": 10**9, "epoch": 2}}, "refused")
     assert stale["refused"] == 3  # gateway, zygote and replica each refuse what an earlier leader says
     (zygote,) = pair.sockets.glob("z-*.sock")
     assert ask_line(zygote, {"id": "mine", "epoch": 2}, "refused")["id"] == "mine"

@@ -150,7 +150,7 @@ def test_a_schedule_starts_replicas_without_a_request_and_is_removed(platform, m
         found: dict[str, Any] = platform.cli("scale", "explain", "scheduled")["revisions"][0]
         return found
 
-    wait_until(lambda: row()["ready"] == 2, 60, "two run by the schedule")
+    wait_until(lambda: row()["ready"] == 2 and row()["last"], 60, "two run by the schedule")
     told = row()
     held = "at least 2 by the schedule * * * * * Europe/Berlin until "
     assert told["last"]["schedule"].startswith(held)

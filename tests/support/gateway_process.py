@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
 
 import msgspec
 
+from inferry.compose.home import make_run
 from inferry.compose.settings import GatewaySettings, Layout
 from inferry.security.files import write_private
 from tests.support.fake_replica import PEPPER
@@ -19,8 +21,9 @@ class Process:
     """A gateway process that no control speaks to but the test; `number`: which of the `gateways` of one home."""
 
     def __init__(self, home, number=1, gateways=1):
-        (home / "run").mkdir(parents=True, exist_ok=True)
-        self.layout = Layout(home, home / "run")
+        home.mkdir(parents=True, exist_ok=True)
+        run = home / "run"
+        self.layout = Layout(home, run.resolve() if run.exists() else make_run(home))
         self.number = number
         if not self.layout.pepper.exists():
             write_private(self.layout.pepper, PEPPER)
@@ -29,7 +32,12 @@ class Process:
         self.ready, tell = os.pipe()
         handed = {"listener": http.fileno(), "grpc": grpc.fileno(), "lifeline": lifeline, "ready": tell}
         settings = GatewaySettings(
-            home=str(home), run=str(home / "run"), number=number, gateways=gateways, log=f"gateway-{number}", **handed
+            home=str(home),
+            run=str(self.layout.run),
+            number=number,
+            gateways=gateways,
+            log=f"gateway-{number}",
+            **handed,
         )
         self.grpc = f"127.0.0.1:{grpc.getsockname()[1]}"
         self.url = f"http://127.0.0.1:{http.getsockname()[1]}"
@@ -57,3 +65,4 @@ class Process:
         self.process.kill()
         self.process.wait()
         os.close(self.ready)
+        shutil.rmtree(self.layout.run, ignore_errors=True)

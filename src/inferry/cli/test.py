@@ -183,7 +183,7 @@ class Trials:
             found = self.client().version(model, number)
         except NotFound:
             return None
-        manifest = msgspec.convert(found.manifest, Manifest)
+        manifest = msgspec.json.decode(msgspec.json.encode(found.manifest), type=Manifest)
         return Known(f"{found.model}:{found.number}", found.bundle, manifest.signature)
 
     def other(self, against: str) -> Subject | None:

@@ -69,7 +69,7 @@ class Versions:
     def show(self, model: str, version: int | str) -> dict[str, Any]:
         """One version with its manifest."""
         found = self.resolve(model, version)
-        return self._rows(model)(found) | {"manifest": msgspec.to_builtins(found.manifest)}
+        return self._rows(model)(found) | {"manifest": found.manifest}
 
     def resolve(self, model: str, version: int | str) -> Version:
         """The version of that number, or the one that an alias names now."""

@@ -143,10 +143,13 @@ def test_up_hands_its_settings_over(composed, inferry, tmp_path):
     composed("up", 0)
     assert inferry("up").code == 0
     ports = ["--port", "0", "--grpc-port", "2", "--control-port", "1"]
-    assert inferry("up", "--home", "h", *ports, "--ready-file", "r", "--standbys", "1", "--json").code == 0
+    assert (
+        inferry("up", "--home", "h", *ports, "--ready-file", "r", "--standbys", "1", "--gateways", "3", "--json").code
+        == 0
+    )
     assert composed.calls == [
-        ("up", (tmp_path / "home", "127.0.0.1", 8000, 8001, 8080, "", 0, "", None, False, "", "", "")),
-        ("up", (Path("h"), "127.0.0.1", 0, 2, 1, "", 1, "", Path("r"), True, "", "", "")),
+        ("up", (tmp_path / "home", "127.0.0.1", 8000, 8001, 8080, "", 0, "", None, False, "", "", "", 1)),
+        ("up", (Path("h"), "127.0.0.1", 0, 2, 1, "", 1, "", Path("r"), True, "", "", "", 3)),
     ]
 
 

@@ -20,6 +20,7 @@ DETAILS = {
     "runtime",
     "conversion",
     "last_end",
+    "fell_back",
     "deaths",
 }
 VERSION = {"model", "number", "bundle", "runtime", "size", "created", "created_by", "serving", "aliases", "protected", "test",
@@ -281,7 +282,7 @@ def test_a_describe_shows_what_is_wrong(fake, inferry):
     fake.next_answers = [
         Canned(200, {**fake._details(), "state": "failing", "problem": "The model needs more memory."})
     ]
-    assert "problem   The model needs more memory." in inferry("describe", "fraud").out
+    assert "problem    The model needs more memory." in inferry("describe", "fraud").out
 
 
 def test_global_options_win(fake, inferry, monkeypatch):
