@@ -24,7 +24,7 @@ def test_ten_times_too_much_is_refused_quickly_and_the_rest_keeps_its_deadline(s
     print(found)
     assert found.others == ()
     assert found.goodput >= 0.8 * found.capacity
-    assert found.accepted_p99 <= 1.1 * DEADLINE_S * 1e3  # as a client sees it that waits for its turn of the processor
+    assert found.accepted_p99 <= 1.2 * DEADLINE_S * 1e3  # as a client sees it that waits for its turn of the processor
     assert found.late <= 0.01 * 8 * found.goodput
     assert found.refused > 8 * found.goodput
     assert found.refused_p50 < 50
