@@ -37,7 +37,7 @@ class Fallback:
         """For ever."""
         while True:
             await asyncio.sleep(LOOK_S)
-            for live in self._service.reconciler.desired.live:
+            for live in self._service.reconciler.desired.live if self._fleet.failures else ():
                 if self._dies(live.revision) and (live.revision.endpoint, live.revision.number) not in self._left:
                     await self._leave(live.revision)
 
