@@ -123,7 +123,7 @@ def disk(home: Path) -> list[Finding]:
 def gateway(publisher: Publisher) -> list[Finding]:
     """Control and the gateways are connected."""
     found = [
-        Finding("fail", "Control cannot reach the gateway.", f"See logs/{gateway_name(number)}.log.")
+        Finding("fail", f"Control cannot reach the {gateway_name(number)}.", f"See logs/{gateway_name(number)}.log.")
         for number in publisher.missing
     ]
     return found or [Finding("ok", "connected")]

@@ -135,6 +135,7 @@ class Admin:
             if not core.change(order.change):
                 writer.close()  # control comes again, with the whole table
                 return
+            self._given.set()  # the first table of all may come as what differs from none
             self._write(writer, GatewayNews(applied=order.change.generation))
         if order.tell:
             self._write(writer, GatewayNews(told=order.tell, counters=counters_of(core)))
