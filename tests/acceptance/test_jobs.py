@@ -13,7 +13,7 @@ from inferry.errors import Conflict, IdempotencyMismatch, JobFailed
 from tests.support import models, processes
 from tests.support.platform import Platform
 from tests.support.receiver import Receiver
-from tests.support.storm import ended, storm, submitted, told
+from tests.support.storm import command, ended, storm, submitted, told
 
 pytestmark = pytest.mark.both_databases
 
@@ -222,6 +222,24 @@ def test_results_expire(platform, client, iris):
     job = client.submit_job(iris, models.IRIS_ROWS, keep_s=1)
     assert client.job(job.id, wait=30).state == "succeeded"
     processes.wait_until(lambda: platform.call("GET", job.url).status_code == 404, 40, "the job is forgotten")
+
+
+def has_jobs_process(platform: Platform) -> bool:
+    return any("inferry.compose.jobs" in command(pid) for pid in platform.processes())
+
+
+@pytest.mark.slow
+def test_the_jobs_process_is_there_while_there_are_jobs(start_platform, model_dir):
+    platform = start_platform()
+    platform.deploy(models.iris_onnx(model_dir), "sometimes")
+    with inferry.connect(platform.control, platform.key) as client:
+        for _ in range(2):
+            assert not has_jobs_process(platform)
+            job = client.submit_job("sometimes", models.IRIS_ROWS, keep_s=1)
+            assert client.job(job.id, wait=30).state == "succeeded"
+            assert has_jobs_process(platform)
+            processes.wait_until(lambda: not has_jobs_process(platform), 120, "the jobs process sleeps")
+        assert "died" not in platform.output()
 
 
 def test_the_queue_is_bounded(start_platform, tmp_path, model_dir):

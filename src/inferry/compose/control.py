@@ -33,7 +33,7 @@ from inferry.compose.database import open_patiently
 from inferry.compose.groups import find_groups
 from inferry.compose.leading import Contest
 from inferry.compose.process import HttpServer, announce, http_server, on_lifeline, run, say
-from inferry.compose.settings import READY, STEPPED_DOWN, ControlSettings, Layout
+from inferry.compose.settings import JOBS_KEPT, READY, STEPPED_DOWN, ControlSettings, Layout
 from inferry.control.build import PLATFORM, Builder
 from inferry.control.collector import Collector
 from inferry.control.database import DatabaseWatch
@@ -230,7 +230,8 @@ async def work(
     running = [settling, asyncio.create_task(restore(control))]
     running += [asyncio.create_task(forever(run)) for run in loops(control, layout)]
     server = http_server(api_of(control, settings), http="httptools", keep_alive_s=30, drain_s=5)
-    asyncio.get_running_loop().call_soon(announce, settings.ready)
+    word = JOBS_KEPT if await asyncio.to_thread(store.has_jobs) else READY
+    asyncio.get_running_loop().call_soon(announce, settings.ready, word)
     if isinstance(permit, Leadership):
         running.append(asyncio.create_task(ended(permit, server)))
     await server.serve(sockets=[listener])

@@ -1,17 +1,20 @@
 """Jobs process: the queue's tables, the bodies beside them, and the attempts. Wiring only.
 
-Control makes the database and the key; until both are there, this process waits.
+Control makes the database and the key; until both are there, this process waits. When there is no job, and nobody has
+asked for a while, it ends: the supervisor holds its socket, and starts it anew when somebody does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import socket
 import time
 from pathlib import Path
 
 from inferry.compose.process import announce, on_lifeline, run
-from inferry.compose.settings import JobsSettings, Layout
+from inferry.compose.settings import ASLEEP, JobsSettings, Layout
 from inferry.errors import InferryError
 from inferry.jobs.desk import Desk
 from inferry.jobs.door import Door
@@ -27,6 +30,10 @@ from inferry.storage.schema import at_head
 from inferry.types.jobs import INLINE
 
 RETRY_S = 0.1
+QUIET_S = 20.0
+LOOK_S = 5.0
+
+log = logging.getLogger(__name__)
 
 
 async def opened(layout: Layout, url: str) -> SqlJobs:
@@ -51,8 +58,24 @@ async def swept(store: SqlJobs, bodies: JobBodies) -> None:
             bodies.drop(id)
 
 
-async def serve(settings: JobsSettings) -> None:
-    """Until a signal, or until the supervisor is gone. What is under way then is begun again by the next process."""
+async def idle(door: Door, store: SqlJobs) -> None:
+    """Return when there is no job, and nobody at the door, which is shut then."""
+    while True:
+        await asyncio.sleep(LOOK_S)
+        try:
+            if door.quiet_s < QUIET_S or await asyncio.to_thread(store.any):
+                continue
+            door.shut()
+            if door.quiet_s and not await asyncio.to_thread(store.any):  # nobody came in between
+                return
+        except InferryError as error:
+            log.warning("it is not known whether there are jobs: %s", error.sentence())
+        door.open()
+
+
+async def serve(settings: JobsSettings) -> int:
+    """Until a signal, until the supervisor is gone, or until there is nothing to do. What is under way when it ends is
+    begun again by the next process."""
     loop = asyncio.get_running_loop()
     on_lifeline(loop, settings.lifeline, lambda: os._exit(0))
     layout = Layout(Path(settings.home), Path(settings.run))
@@ -68,10 +91,14 @@ async def serve(settings: JobsSettings) -> None:
     desk = Desk(store, bodies, scribe, ledger, runner.wake, runner.abort, time.time)
     writing = asyncio.create_task(scribe.run())
     await runner.start(await asyncio.to_thread(store.endpoints))
-    door = Door(layout.jobs_socket, desk)
-    await door.start()
+    door = Door(socket.socket(fileno=settings.listener), desk)
+    door.open()
     announce(settings.ready)
-    await asyncio.gather(writing, runner.run())
+    running = {writing, asyncio.create_task(runner.run()), asyncio.create_task(idle(door, store))}
+    ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    for task in ended:
+        task.result()
+    return ASLEEP
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 from inferry.errors import InvalidInput, PortTaken
 
@@ -35,6 +36,14 @@ def beside(first: socket.socket) -> socket.socket:
     for each in (first, sock):
         each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock.bind(first.getsockname())
+    return sock
+
+
+def private(path: Path) -> socket.socket:
+    """A listening socket for processes of this platform."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(path))
+    sock.listen(BACKLOG)
     return sock
 
 

@@ -87,15 +87,16 @@ def say(descriptor: int, word: bytes) -> None:
         os.write(descriptor, word)
 
 
-def run(name: str, kind: type[T], serve: Callable[[T], Coroutine[None, None, None]]) -> None:
-    """A process of the platform, from its command line to its end."""
+def run(name: str, kind: type[T], serve: Callable[[T], Coroutine[None, None, int | None]]) -> None:
+    """A process of the platform, from its command line to its end, with the exit code that `serve` gives."""
     settings = msgspec.json.decode(sys.argv[1], type=kind)
     configure_logging(Path(settings.home) / "logs" / f"{getattr(settings, 'log', name)}.log")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(serve(settings))
+            code = runner.run(serve(settings))
         except InferryError as error:
             logging.getLogger(__name__).critical("%s", error.sentence())
             announce(settings.ready, error.sentence().encode())
             sys.exit(1)
+    sys.exit(code)

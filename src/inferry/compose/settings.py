@@ -16,8 +16,12 @@ from inferry.types.units import EXAMPLES, parse
 
 READY = b"ready"
 """What a process says on its pipe when it can serve."""
+JOBS_KEPT = b"ready; there are jobs"
+"""What control says when it can serve, and the jobs process has something to do."""
 STEPPED_DOWN = 75
 """The exit code of a control process that leads no longer."""
+ASLEEP = 76
+"""The exit code of a jobs process that has nothing to do: it is started when somebody asks for it."""
 
 MAX_BODY = 64 << 20
 MAX_UPLOAD = 16 << 30
@@ -130,12 +134,13 @@ class ControlSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobsSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The jobs process. `http`: the gateway; `database`: a descriptor, as control's; `most_jobs`, `most_bytes`: what
-    the queue may hold."""
+    """The jobs process. `http`: the gateway; `listener`: the private socket, inherited; `database`: a descriptor, as
+    control's; `most_jobs`, `most_bytes`: what the queue may hold."""
 
     home: str
     run: str
     http: str
+    listener: int
     lifeline: int
     ready: int
     database: int

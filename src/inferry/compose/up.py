@@ -3,7 +3,8 @@
 Data flow: settings -> lock on the home -> listeners -> child processes that inherit them, a
 pipe to say "ready", one to read secrets from, and a lifeline -> wait. The lifeline is a pipe whose other end only this
 process holds: however it dies, every process of the platform sees it close and exits.
-The ports stay bound while a child restarts, so a client's connection waits instead of failing.
+The ports stay bound while a child restarts, so a client's connection waits instead of failing. The jobs process is
+there while there are jobs: it sleeps until control tells of some, or somebody knocks at its socket.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ import msgspec
 from inferry.compose.database_url import SECRETS, find_database
 from inferry.compose.groups import find_groups
 from inferry.compose.home import PEPPER_FILE, first_pepper, lock, make_run
-from inferry.compose.ports import bind, target_of, url_of
+from inferry.compose.ports import bind, private, target_of, url_of
 from inferry.compose.settings import (
+    ASLEEP,
     CONTROL_COUNTS,
     CONTROL_LIMITS,
     GATEWAY_LIMITS,
     JOBS_COUNTS,
+    JOBS_KEPT,
     READY,
     STEPPED_DOWN,
     ControlSettings,
@@ -47,6 +50,7 @@ from inferry.compose.settings import (
     read_counts,
     read_limits,
 )
+from inferry.compose.supervision import Waker, descendants, hand_over
 from inferry.errors import InferryError, InvalidInput, Unavailable
 from inferry.objects import parse_object_url
 from inferry.security.files import private_dir, write_private
@@ -54,6 +58,7 @@ from inferry.security.files import private_dir, write_private
 START_S = 60.0
 DRAIN_S = 30.0
 LAST_BACKOFF_S = 5.0
+LOOK_S = 5.0
 BLOBS = "INFERRY_BLOBS"
 PR_SET_CHILD_SUBREAPER = 36
 KINDS: dict[str, type[msgspec.Struct]] = {
@@ -64,7 +69,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass
 class Child:
-    """One supervised process."""
+    """One supervised process. `asleep`: it is started when somebody needs it."""
 
     name: str
     module: str
@@ -76,6 +81,7 @@ class Child:
     deaths: int = 0
     started: float = 0.0
     due: float = field(default=0.0)
+    asleep: bool = False
 
 
 class Supervisor:
@@ -149,7 +155,9 @@ class Supervisor:
             for number, listeners in enumerate(zip(http, grpc, strict=True), 1)
         ]
         of_jobs = {**shared, "http": self.http, **jobs_counts}
-        self.jobs = Child("jobs", "inferry.compose.jobs", of_jobs, {}, {"database": url})
+        self.door = private(self.layout.jobs_socket)
+        self.jobs = Child("jobs", "inferry.compose.jobs", of_jobs, {"listener": self.door}, {"database": url})
+        self.jobs.asleep = True
         self.children = [*self.controls, *self.gateways, self.jobs]
         self.stopping = False
 
@@ -158,12 +166,16 @@ class Supervisor:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+        self.waker = Waker()
         standbys = self.controls[1:]  # they come when there is somebody to wait behind
-        for children in ([child for child in self.children if child not in standbys], standbys):
+        for children in ([self.controls[0], *self.gateways], standbys):
             pipes = [] if self.stopping else [self._spawn(child) for child in children]
             deadline = time.monotonic() + START_S
             for child, pipe in zip(children, pipes, strict=False):
-                self._await_ready(child, pipe, deadline)
+                if self._await_ready(child, pipe, deadline) == JOBS_KEPT:
+                    self.jobs.asleep = False
+        if any(self.layout.jobs.glob("*")):  # bodies that no job has are swept away when it starts
+            self.jobs.asleep = False
         self.addresses = {"http": self.http, "grpc": self.grpc, "control": self.control, "pid": os.getpid()}
         write_private(self.layout.addresses, json.dumps(self.addresses).encode())
 
@@ -172,15 +184,19 @@ class Supervisor:
         while not self.stopping:
             self._reap()
             for child in self.children:
-                if child.process is None and time.monotonic() >= child.due:
+                if child.process is None and not child.asleep and time.monotonic() >= child.due:
                     os.close(self._spawn(child))
-            time.sleep(0.05)
+            gone = [child.due for child in self.children if child.process is None and not child.asleep]
+            pause = min((due - time.monotonic() for due in gone), default=LOOK_S)
+            if self.waker.wait(pause, [self.door] if self.jobs.asleep else []):
+                self.jobs.asleep = False
         return self.stop()
 
     def stop(self) -> int:
         """Drain the gateway, stop control, let go of the lifeline, and see that all are gone."""
         self.layout.addresses.unlink(missing_ok=True)
         self._end(self.jobs, 10.0)
+        self.door.close()  # whoever waits there is told
         self._end_all(self.gateways, DRAIN_S)
         self._end_all(self.controls, 10.0)  # none shall lead when another goes
         os.close(self.hold)
@@ -220,16 +236,16 @@ class Supervisor:
             os.close(descriptor)
         return ready
 
-    def _await_ready(self, child: Child, pipe: int, deadline: float) -> None:
-        """Until the child is ready. Raises Unavailable with the child's own words when it gave up."""
+    def _await_ready(self, child: Child, pipe: int, deadline: float) -> bytes:
+        """Until the child is ready; its word. Raises Unavailable with the child's own words when it gave up."""
         word = b""
         with os.fdopen(pipe, "rb", buffering=0) as reader:
             while not word and time.monotonic() < deadline and not self.stopping:
                 if select.select([reader], [], [], 0.1)[0]:
                     word = reader.read(4096)
                     break
-        if word == READY or self.stopping:
-            return
+        if word in (READY, JOBS_KEPT) or self.stopping:
+            return word
         self.stop()
         raise Unavailable(
             f"The {child.name} process did not start. {word.decode('utf-8', 'replace')}".strip(),
@@ -261,6 +277,8 @@ class Supervisor:
             if child.process is not None and child.process.poll() is not None:
                 if child.process.returncode == STEPPED_DOWN and not self.stopping:
                     print(f"{child.name} leads no longer; it waits to lead again", file=sys.stderr)
+                elif child.process.returncode == ASLEEP:
+                    child.asleep = True
                 elif not self.stopping:
                     lived = time.monotonic() - child.started
                     child.deaths = 1 if lived > 10.0 else child.deaths + 1
@@ -277,32 +295,10 @@ class Supervisor:
         self.stopping = True
 
 
-def hand_over(text: str) -> int:
-    """A pipe with a short text in it."""
-    read, write = os.pipe()
-    os.write(write, text.encode())
-    os.close(write)
-    return read
-
-
 def carried(name: str) -> bool:
     """Environment variables that pip's settings and children's processors need."""
     exact = {"HOME", "PATH", "NETRC", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
     return name in exact or name.startswith(("PIP_", "UV_", "OPENBLAS_", "XDG_")) or name.lower().endswith("_proxy")
-
-
-def descendants(*, direct: bool = False) -> set[int]:
-    """All processes below this one."""
-    found: set[int] = set()
-    queue = [os.getpid()]
-    while queue:
-        parent = queue.pop()
-        with contextlib.suppress(OSError):
-            kids = {int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()}
-            found |= kids
-            if not direct:
-                queue += kids
-    return found
 
 
 def run(

@@ -51,6 +51,8 @@ LINE_LIMIT = 1 << 20
 _TOLD = msgspec.json.Decoder(Told)
 MOST_ASKED = 1024
 MOST_BYTES = 256 << 20
+PATIENCE_S = 30.0
+"""So long the jobs process may take, over what its caller waits for: it may have to be started first."""
 MOST_KEEP_S = 30 * 86_400.0
 IDEM = re.compile(r"[!-~]{1,128}")
 ID = re.compile(r"[0-9a-f]{32}")
@@ -75,7 +77,8 @@ class Jobs:
         self._asked += 1
         self._bytes += len(body)
         try:
-            return await self._ask(ask, body)
+            async with asyncio.timeout(PATIENCE_S + ask.wait_s):
+                return await self._ask(ask, body)
         except (OSError, asyncio.IncompleteReadError, msgspec.DecodeError) as error:
             unsure = " It may have been accepted: send it again with the same Idempotency-Key." * (ask.verb == "add")
             raise Unavailable(f"The jobs process does not answer.{unsure}", retry_after=1.0) from error

@@ -44,6 +44,10 @@ class Usage(Protocol):
         """Endpoints with jobs that wait."""
         ...
 
+    def any(self) -> bool:
+        """Whether there is a job, of any state."""
+        ...
+
     def known(self, ids: Sequence[str]) -> dict[str, Job]:
         """Those of these jobs that are there."""
         ...

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from pathlib import Path
+import socket
+import time
 
 import msgspec
 
@@ -20,19 +21,41 @@ _ASK = msgspec.json.Decoder(Ask)
 
 
 class Door:
-    """Serves the desk on a unix socket."""
+    """Serves the desk on a unix socket that others hold too: who comes while the door is shut waits before it."""
 
-    def __init__(self, path: Path, desk: Desk) -> None:
-        self._path = path
+    def __init__(self, listener: socket.socket, desk: Desk) -> None:
+        self._listener = listener
+        self._listener.setblocking(False)
         self._desk = desk
-        self._server: asyncio.Server | None = None
+        self._inside: set[asyncio.Task[None]] = set()
+        self._last = time.monotonic()
 
-    async def start(self) -> None:
-        """Listen."""
-        self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=LINE_LIMIT)
+    @property
+    def quiet_s(self) -> float:
+        """For so long nobody has been here."""
+        return 0.0 if self._inside else time.monotonic() - self._last
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def open(self) -> None:
+        """Let callers in."""
+        asyncio.get_running_loop().add_reader(self._listener, self._enter)
+
+    def shut(self) -> None:
+        """Let nobody in any more."""
+        asyncio.get_running_loop().remove_reader(self._listener)
+
+    def _enter(self) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            caller, _ = self._listener.accept()
+            task = asyncio.get_running_loop().create_task(self._serve(caller))
+            self._inside.add(task)
+            task.add_done_callback(self._left)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._inside.discard(task)
+        self._last = time.monotonic()
+
+    async def _serve(self, caller: socket.socket) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=caller, limit=LINE_LIMIT)
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             line = await reader.readline()
             if line:

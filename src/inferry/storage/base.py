@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import ColumnElement, Connection, Table, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Table, func, insert, literal, select, update
 
 from inferry.errors import Unavailable
 from inferry.storage import postgres
@@ -62,6 +62,11 @@ def _commit(connection: Connection, called: str) -> None:
 def exists(connection: Connection, table: Table, condition: ColumnElement[bool]) -> bool:
     """Whether a table has such a row."""
     return connection.execute(select(func.count()).select_from(table).where(condition)).scalar_one() > 0
+
+
+def any_row(connection: Connection, table: Table) -> bool:
+    """Whether a table has rows."""
+    return connection.execute(select(literal(1)).select_from(table).limit(1)).first() is not None
 
 
 def next_number(connection: Connection, scope: str, name: str) -> int:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func
 
 from inferry.errors import Conflict, IdempotencyMismatch, InferryError, NotFound
 from inferry.policy.events import job_ended
-from inferry.storage.base import Base
+from inferry.storage.base import Base, any_row
 from inferry.storage.rows import plain, to_text
 from inferry.storage.schema import open_database
 from inferry.storage.tables import job_bodies, jobs, keys
@@ -88,6 +88,11 @@ class SqlJobs(Base):
         """Where jobs wait."""
         with self._reading() as connection:
             return list(connection.scalars(select(jobs.c.endpoint).where(jobs.c.state == "waiting").distinct()))
+
+    def any(self) -> bool:
+        """Whether there is a job, of any state."""
+        with self._reading() as connection:
+            return any_row(connection, jobs)
 
     def known(self, ids: Sequence[str]) -> dict[str, Job]:
         """Those that are there."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from inferry.storage import postgres
 from inferry.storage.aliases import Aliases
+from inferry.storage.base import any_row
 from inferry.storage.check import problems
 from inferry.storage.endpoints import Endpoints
 from inferry.storage.experiments import Experiments
@@ -20,6 +21,7 @@ from inferry.storage.repository import Repositories
 from inferry.storage.retention import Retentions
 from inferry.storage.rollouts import Rollouts
 from inferry.storage.schema import open_database
+from inferry.storage.tables import jobs
 from inferry.storage.trials import Trials
 from inferry.storage.versions import Versions
 from inferry.storage.webhooks import Webhooks
@@ -42,6 +44,11 @@ class SqlStore(
         """Sentences about what is wrong; empty when all is well."""
         with self._reading() as connection:
             return problems(connection)
+
+    def has_jobs(self) -> bool:
+        """Whether there is anything for the jobs process to do."""
+        with self._reading() as connection:
+            return any_row(connection, jobs)
 
     @property
     def called(self) -> str:
