@@ -71,13 +71,14 @@ from inferry.errors import InferryError, Superseded
 from inferry.interfaces.backend import Backend
 from inferry.interfaces.lead import Alone
 from inferry.interfaces.store import MetadataStore
-from inferry.protocols.glimpse import glimpse
 from inferry.security.files import read_private
 from inferry.security.sandbox import clean_environment
 from inferry.storage.blobs import DirectoryBlobs
 from inferry.storage.metadata import SqlStore
 from inferry.storage.object_blobs import ObjectBlobs
 from inferry.telemetry.loops import forever
+from inferry.types.feedback import Captured, Prediction
+from inferry.types.signature import Signature
 from inferry.version import __version__
 
 log = logging.getLogger(__name__)
@@ -138,7 +139,7 @@ def assemble(
     budget = settings.memory_budget or int(machine_memory() * SHARE)
     fleet = Fleet(backend, find, Room(ELSEWHERE if settings.ray else budget))
     inputs = Inputs(store, store, settings.http, layout.admin_key, lambda *name: store.resolve(*name).number, time.time)
-    feedback = Feedback(store, store, glimpse, time.time, inputs)
+    feedback = Feedback(store, store, read_answer, time.time, inputs)
     scaler = Scaler(fleet)
     paths = [layout.gateway_socket(number) for number in range(1, settings.gateways + 1)]
     told = Told(stuck=fleet.stuck, loads=scaler.hear, ears=feedback)
@@ -185,6 +186,13 @@ def assemble(
         webhooks=Webhooks(store, Messenger(), pepper, f"urn:inferry:{socket.gethostname()}", time.time),
         gitops=GitOps(store, Onlooker(LOOK, here), layout.staging, pepper, time.time),
     )
+
+
+def read_answer(answer: Captured, signature: Signature) -> tuple[str, tuple[Prediction, ...]]:
+    """What a model predicted. The doors' forms are imported with the first answer: most platforms keep none."""
+    from inferry.protocols.glimpse import glimpse
+
+    return glimpse(answer, signature)
 
 
 async def serve(settings: ControlSettings) -> None:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
-
-import httpx
+from typing import TYPE_CHECKING, Any, Protocol
 
 from inferry.control.inputs import Inputs
 from inferry.control.wishes import Wish
@@ -19,6 +17,7 @@ from inferry.errors import Conflict, InferryError
 from inferry.interfaces.aliases import AliasStore
 from inferry.interfaces.pipelines import PipelineStore
 from inferry.interfaces.store import MetadataStore
+from inferry.later import Later
 from inferry.policy.project import config_of
 from inferry.policy.strategy import DEFAULT_STRATEGY
 from inferry.types.pipeline import Compared, Deed, Run, Smoked
@@ -26,6 +25,11 @@ from inferry.types.registry import Version
 from inferry.types.replay import ReplayAsk
 from inferry.types.rollout import Act, Strategy
 from inferry.types.traffic import Mirror, TrafficPlan
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = Later("httpx")
 
 SMOKE_S = 30.0
 SMOKE_TRIES = 3

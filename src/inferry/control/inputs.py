@@ -13,12 +13,12 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import httpx
+from typing import TYPE_CHECKING
 
 from inferry.errors import Conflict
 from inferry.interfaces.inputs import InputStore
 from inferry.interfaces.store import MetadataStore
+from inferry.later import Later
 from inferry.policy import compare
 from inferry.policy import replay as policy
 from inferry.types import frames
@@ -26,6 +26,11 @@ from inferry.types.feedback import Captured
 from inferry.types.names import version_reference
 from inferry.types.registry import Revision
 from inferry.types.replay import InputsKept, KeptInput, ReplayAsk, Replayed
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = Later("httpx")
 
 log = logging.getLogger(__name__)
 

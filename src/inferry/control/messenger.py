@@ -12,12 +12,16 @@ import asyncio
 import socket
 import ssl
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-import httpx
-
+from inferry.later import Later
 from inferry.policy.destinations import refused, secure
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = Later("httpx")
 
 CONNECT_S, TOTAL_S = 5.0, 15.0
 MAX_ANSWER = 4096

@@ -11,13 +11,17 @@ import asyncio
 import logging
 import math
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import httpx
-
+from inferry.later import Later
 from inferry.types.analysis import Query
 from inferry.types.registry import Revision
 from inferry.types.rollout import Strategy
+
+if TYPE_CHECKING:
+    import httpx
+else:
+    httpx = Later("httpx")
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-import numpy as np
+from inferry.later import Later
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Later("numpy")
 
 TILTS = (1.5, 3.0, 8.0)
 """How many times likelier the bad outcome may be under the alternatives that are bet on, in equal parts."""

@@ -10,17 +10,24 @@ Labels are any values that numpy can compare; scores are chances or any number t
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import numpy.typing as npt
+from inferry.later import Later
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+else:
+    np = Later("numpy")
+
 Kind = Literal["labels", "scores", "numbers"]
 
-EPSILON = float(np.finfo(np.float64).eps)
+EPSILON = sys.float_info.epsilon
 """Chances are kept this far from 0 and 1 before their logarithm is taken."""
 
 KINDS: Mapping[str, Kind] = MappingProxyType({

@@ -12,13 +12,17 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
+from inferry.later import Later
 from inferry.policy import metrics
 from inferry.types.feedback import Joined, Label, Prediction
 from inferry.types.quality import ClassQuality, Metric, Task, VersionQuality
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Later("numpy")
 
 Z = 1.959964
 LEAST = 1e-15
