@@ -12,7 +12,6 @@ from starlette.routing import Route
 
 from inferry.api.access import Guard, Json
 from inferry.api.parse import name_of, read, version_of
-from inferry.client.upload import Entry, tar
 from inferry.control.service import Service
 from inferry.errors import InvalidInput
 from inferry.types.names import NUMBER, check_name, version_reference
@@ -82,6 +81,8 @@ class Versions:
 
     async def bundle(self, request: Request, key: Key) -> Any:
         """A version's bundle as a tar: all that the model is, so only for who may change it."""
+        from inferry.client.upload import Entry, tar
+
         folder, names = await asyncio.to_thread(self.kept.files, name_of(request, "model"), version_of(request))
         entries = [Entry(name, folder / name, (folder / name).stat().st_size) for name in names]
         return StreamingResponse(tar(entries), media_type="application/x-tar")

@@ -21,7 +21,7 @@ import msgspec
 
 from inferry.backends.cgroups import Cgroups, Limits
 from inferry.backends.channel import Channel
-from inferry.backends.memory import Grown
+from inferry.backends.grown import Grown
 from inferry.backends.zygotes import Child, Zygotes
 from inferry.errors import DeadlineExceeded, InferryError, InvalidModel
 from inferry.interfaces.blobs import BlobStore

@@ -7,7 +7,6 @@ memory alone (Documentation/filesystems/proc.rst). /proc/meminfo and the limits 
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +16,6 @@ from inferry.types.density import Held
 PAGE = os.sysconf("SC_PAGE_SIZE")
 KB = 1024
 UNLIMITED = 1 << 60
-WATCH_S = 0.02
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -56,21 +54,6 @@ def held_alone(pid: int, proc: Path) -> Held | None:
     if not resident:  # a zombie has none
         return None
     return Held(private=private, peak=max(private, private + peak - resident))
-
-
-class Grown:
-    """What a process that lives shortly held, in bytes: when it was last looked at, and at most."""
-
-    def __init__(self) -> None:
-        self.now = self.peak = 0
-
-    async def watch(self, pid: int) -> None:
-        """Look until this is cancelled."""
-        while True:
-            held = held_by(pid)
-            if held is not None:
-                self.now, self.peak = held.private, max(self.peak, held.peak)
-            await asyncio.sleep(WATCH_S)
 
 
 def shared_by(pid: int, folder: str, proc: Path = Path("/proc")) -> int:

@@ -12,14 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from starlette.applications import Starlette
-
-from inferry.api.access import Guard
-from inferry.api.app import Api, build
-from inferry.api.gitops import Repositories
-from inferry.api.pipelines import Ladders
-from inferry.api.webhooks import Hooks
 from inferry.backends.local import LocalBackend, Readers
 from inferry.backends.memory import machine_memory
 from inferry.backends.zygotes import Zygotes
@@ -80,6 +74,9 @@ from inferry.telemetry.loops import forever
 from inferry.types.feedback import Captured, Prediction
 from inferry.types.signature import Signature
 from inferry.version import __version__
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
 
 log = logging.getLogger(__name__)
 
@@ -237,7 +234,8 @@ async def work(
         settling.result()
     running = [settling, asyncio.create_task(restore(control))]
     running += [asyncio.create_task(forever(run)) for run in loops(control, layout)]
-    server = http_server(api_of(control, settings), http="httptools", keep_alive_s=30, drain_s=5)
+    api = await asyncio.to_thread(api_of, control, settings)
+    server = http_server(api, http="httptools", keep_alive_s=30, drain_s=5)
     word = JOBS_KEPT if await asyncio.to_thread(store.has_jobs) else READY
     asyncio.get_running_loop().call_soon(announce, settings.ready, word)
     if isinstance(permit, Leadership):
@@ -276,7 +274,13 @@ def loops(control: Control, layout: Layout) -> list[Callable[[], Awaitable[None]
 
 
 def api_of(control: Control, settings: ControlSettings) -> Starlette:
-    """The control API."""
+    """The control API, imported here: the zygotes and replicas that were ordered start meanwhile."""
+    from inferry.api.access import Guard
+    from inferry.api.app import Api, build
+    from inferry.api.gitops import Repositories
+    from inferry.api.pipelines import Ladders
+    from inferry.api.webhooks import Hooks
+
     api = Api(
         control.service,
         control.doctor,

@@ -21,7 +21,6 @@ import msgspec
 
 from inferry import plugins
 from inferry.bundles.converting import workbench
-from inferry.bundles.detect import detect
 from inferry.bundles.pack import ENGINES, source_digest
 from inferry.bundles.upload import unpack_upload
 from inferry.control.build import Builder
@@ -129,7 +128,7 @@ class Deployer:
     async def _receive(self, operation: Operation, upload: Upload, staging: Path, wish: Wish | None = None) -> Received:
         async with operation.step("detect") as say:
             artifact, sample = await asyncio.to_thread(unpack_upload, upload.archive, staging / "in")
-            detected = await asyncio.to_thread(detect, artifact, upload.filename)
+            detected = await asyncio.to_thread(detected_in, artifact, upload.filename)
             if wish is not None:
                 detected = await self._by_engine(detected, wish, say)
             native = upload.convert == "never" and bool(workbench(detected))
@@ -309,3 +308,10 @@ def previous(endpoint: Endpoint, known: list[Revision], wanted: int | None) -> t
         what = f"There is no revision {number}." if number else "There is no earlier revision to go back to."
         raise Conflict(what, help=f"Known revisions: {there}.")
     return current, by_number[number]
+
+
+def detected_in(artifact: Path, filename: str) -> Detected:
+    """What an upload is. All formats are imported with the first: a start need not wait for them."""
+    from inferry.bundles.detect import detect
+
+    return detect(artifact, filename)
