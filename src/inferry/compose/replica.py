@@ -26,7 +26,7 @@ from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
 from inferry.media.stage import Stage, Staged, bare, needed
 from inferry.policy.batching import Curve, best_rows, read_curve
-from inferry.policy.threads import choose_threads, choose_workers
+from inferry.policy.threads import choose_threads, choose_workers, threads_to_try
 from inferry.protocols import forms
 from inferry.protocols.files import CsvRowsCodec, FileCodec, FormCodec
 from inferry.protocols.grpc_oip import GrpcOipCodec
@@ -80,9 +80,10 @@ def _serve(task: ReplicaTask, lifeline: int, pid: int) -> int:
         sandbox = enter(manifest.runtime, (str(artifact),), task.scratch, memory_mb, device=task.spec.device)
         runtime = plugins.load("inferry.runtimes", manifest.runtime)()
         curve = read_curve(manifest.inspection.batch_us)
-        workers = use_workers(task.spec.config, curve) if runtime.computes_beside else 0
-        threads = use_threads(task.spec.config, manifest.inspection.threads_gain)
-        inspected = {"packing_gain": manifest.inspection.packing_gain}
+        workers = use_workers(config, curve) if runtime.computes_beside else 0
+        threads = use_threads(config, manifest.inspection.threads_gain)
+        tried = threads_to_try(config.threads, cores(config), config.most, manifest.inspection.threads_gain)
+        inspected = {"packing_gain": manifest.inspection.packing_gain, "try_threads": tried}
         device = {"device": task.spec.device, "gpus": config.gpus, "gpu_memory_mb": config.gpu_memory_mb}
         options = manifest.options | config.options | {"threads": threads, "calls": workers} | inspected | device
         model = runtime.load(artifact, manifest.entry, options, bare(manifest.signature))

@@ -4,11 +4,23 @@ Replicas run side by side, so what they use together should be the machine's cor
 a prediction shorten it only when the model has enough work to share out; for all others they cost
 more than they give, so more than one is used only where it was measured to pay. Several predictions
 at a time use the cores too, and share one copy of the model, where batching does not do better.
+
+What pays changes with what else the machine does: threads that wait for a core that another process has are slower
+than none. So a model that can be had both ways is asked the other way now and then (`Ways`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from statistics import median
+
 PAYS = 1.2
+TRY_EVERY = 128  # calls: fewer than one in a hundred, so that the 99th percentile does not see them
+RARELY = 512  # calls between tries that found nothing
+TRIES = 3
+BETTER = 0.85  # of the time that the present way takes
+DRIFT = 1.25
+SHAPES = 16
 
 
 def choose_threads(asked: int, cores: int, replicas: int, gain: float) -> int:
@@ -22,6 +34,11 @@ def choose_threads(asked: int, cores: int, replicas: int, gain: float) -> int:
     return max(1, cores // max(1, replicas)) if gain >= PAYS else 1
 
 
+def threads_to_try(asked: int, cores: int, replicas: int, gain: float) -> int:
+    """Threads that a replica may try beside what `choose_threads` says; 0 when it was told, or they cannot matter."""
+    return 0 if asked or not gain else max(1, cores // max(1, replicas))
+
+
 def choose_workers(asked: int, cores: int, replicas: int, batch_rows: int) -> int:
     """How many calls of the model a replica runs at the same time, when its runtime can.
 
@@ -29,3 +46,57 @@ def choose_workers(asked: int, cores: int, replicas: int, batch_rows: int) -> in
     does, one call at a time gets the largest batches.
     """
     return 1 if batch_rows > 1 else max(1, cores // (max(1, replicas) * max(1, asked)))
+
+
+class Ways:
+    """Which of two ways to call a model is the quicker one now: with many threads, or with one.
+
+    One call in `TRY_EVERY` goes the other way, and is compared with what a call of the same shape takes (a
+    moving average). When the median of `TRIES` such calls took less than `BETTER` of that, the other way is
+    taken from then on. Tries that find nothing become rarer, until what calls take drifts.
+    """
+
+    def __init__(self, *, many: bool) -> None:
+        self.many = many
+        self._usual: dict[Hashable, float] = {}
+        self._then: dict[Hashable, float] = {}
+        self._ratios: list[float] = []
+        self._every = TRY_EVERY
+        self._since = 0
+
+    def next(self, shape: Hashable) -> bool:
+        """Whether the next call, of this shape, takes many threads."""
+        self._since += 1
+        if self._since < self._every or shape not in self._usual:
+            return self.many
+        self._since = 0
+        return not self.many
+
+    def took(self, shape: Hashable, seconds: float, *, many: bool) -> None:
+        """Learn what a call took that no other was beside."""
+        before = self._usual.get(shape)
+        if many != self.many:
+            if before is not None:
+                self._tried(seconds / before)
+        elif before is None:
+            if len(self._usual) >= SHAPES:
+                del self._usual[next(iter(self._usual))]
+            self._usual[shape] = self._then[shape] = seconds
+        else:
+            self._usual[shape] = usual = before + (seconds - before) / 16
+            if not 1 / DRIFT < usual / self._then[shape] < DRIFT:
+                self._then[shape], self._every = usual, TRY_EVERY
+
+    def _tried(self, ratio: float) -> None:
+        self._ratios.append(ratio)
+        if len(self._ratios) < TRIES:
+            return
+        found = median(self._ratios)
+        self._ratios.clear()
+        if found < BETTER:
+            self.many = not self.many
+            self._usual.clear()
+            self._then.clear()
+            self._every = TRY_EVERY
+        else:
+            self._every = min(RARELY, self._every * 2)

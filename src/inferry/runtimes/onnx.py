@@ -22,8 +22,10 @@ import msgspec
 from inferry.errors import InferryError, InvalidInput, InvalidModel, ModelFailed
 from inferry.policy.batching import best_rows, read_curve
 from inferry.policy.packing import LARGE, Packing, choose_packing
+from inferry.policy.threads import Ways
 from inferry.runtimes.onnx_converted import ConvertedModel
 from inferry.runtimes.onnx_labels import class_labels
+from inferry.runtimes.onnx_pair import Pair
 from inferry.runtimes.onnx_sessions import best_of, gain, open_session
 from inferry.runtimes.proof import Predict, batch_curve, proven_batchable
 from inferry.runtimes.tensors import (
@@ -77,9 +79,10 @@ class OnnxRuntime:
     def load(
         self, artifact: Path, entry: str, options: dict[str, Any], signature: Signature | None
     ) -> OnnxModel | ConvertedModel:
-        """Make the session. Options: `threads` for one prediction (1), `calls` that may run at a time (1),
-        `device` (cpu, cuda) and `gpu_memory_mb` on it (0: any), the `packing_gain` that was measured (0: none), and
-        the `plan` of a converted model, which answers in the signature of the model that it was made of."""
+        """Make the session. Options: `threads` for one prediction (1), `try_threads` that may turn out to be quicker
+        (0: not to be tried), `calls` that may run at a time (1), `device` (cpu, cuda) and `gpu_memory_mb` on it (0:
+        any), the `packing_gain` that was measured (0: none), and the `plan` of a converted model, which answers in the
+        signature of the model that it was made of."""
         model = self.open(artifact, entry, options, signature)
         if "plan" not in options or signature is None:
             return model
@@ -90,33 +93,35 @@ class OnnxRuntime:
         path, threads = artifact / entry, options.get("threads", 1)
         device, packing = options.get("device", "cpu"), choose_packing(options.get("packing_gain", 0.0))
         started = time.perf_counter()
-        packed = partial(open_session, path, threads, device, options.get("gpu_memory_mb", 0))
-        session = packed(packed=device != "cpu" or packing is Packing.FIRST)
+        opened = partial(open_session, path, device=device, gpu_memory_mb=options.get("gpu_memory_mb", 0))
+        session = opened(threads, packed=device != "cpu" or packing is Packing.FIRST)
         model = OnnxModel(session, path, signature, (time.perf_counter() - started) * 1000)
         model.size = sum(file.stat().st_size for file in artifact.rglob("*") if file.is_file())
         if not model.on_cpu:
             return model
-        if packing is Packing.BEHIND:
-            later(packed, model.improve)
-        elif options.get("calls", 1) > 1 and threads > 1 and model.size <= _SMALL:
-            later(partial(open_session, path, 1), model.share)
+        tried = options.get("try_threads", 0)
+        twice = model.size <= _SMALL and (tried > 1 or (options.get("calls", 1) > 1 and threads > 1))
+
+        def better() -> Any:
+            first = opened(threads) if packing is Packing.BEHIND else session
+            if not twice:
+                return first
+            other = opened(1 if threads > 1 else tried, packed=packing is not Packing.NEVER)
+            many, one = (first, other) if threads > 1 else (other, first)
+            return Pair(many, one, Ways(many=threads > 1) if tried > 1 else None)
+
+        if twice or packing is Packing.BEHIND:
+            later(better, model.improve)
         return model
 
 
 class OnnxModel:
-    """A session and the names that its outputs go by.
-
-    `crowd`: a second session with one thread for each call, which takes those calls that find another under
-    way: by then the cores have enough to do, and threads that work together would only wait for each other.
-    """
+    """A session and the names that its outputs go by."""
 
     def __init__(self, session: Any, path: Path, signature: Signature | None, load_ms: float) -> None:
         self._session = session
         self.on_cpu = session.get_providers()[0] == "CPUExecutionProvider"
-        self.crowd: Any = None
         self.size = 0
-        self._calls = 0
-        self._lock = threading.Lock()
         self._path = path
         self._load_ms = load_ms
         self._outputs = [node.name for node in session.get_outputs()]
@@ -129,12 +134,8 @@ class OnnxModel:
         self._cooked = any(kind == "tensor(string)" or kind not in _TYPES for kind in self._types)
 
     def improve(self, session: Any) -> None:
-        """Answer by a session that is faster from now on."""
+        """Answer by a session, or a pair of them, that is faster from now on."""
         self._session = session
-
-    def share(self, session: Any) -> None:
-        """Have the crowd answered by this session from now on."""
-        self.crowd = session
 
     def predict(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """Run the session, and name its outputs. Raises as `run` does."""
@@ -151,25 +152,13 @@ class OnnxModel:
     def run(self, outputs: list[str], feeds: dict[str, Array]) -> list[Array]:
         """The graph's own outputs. ModelFailed or InvalidInput carries onnxruntime's first line."""
         try:
-            answers: list[Array] = (
-                self._session.run(outputs, feeds) if self.crowd is None else self._run(outputs, feeds)
-            )
+            answers: list[Array] = self._session.run(outputs, feeds)
         except Exception as error:
             said = first_line(str(error).partition(" : ")[2].partition(" : ")[2] or error)
             if type(error).__name__ == "InvalidArgument":
                 raise InvalidInput(f"The model refuses this input: {said}") from error
             raise ModelFailed(f"The model failed: {said}") from error
         return answers
-
-    def _run(self, outputs: list[str], feeds: dict[str, Array]) -> Any:
-        with self._lock:
-            session = self.crowd if self._calls else self._session
-            self._calls += 1
-        try:
-            return session.run(outputs, feeds)
-        finally:
-            with self._lock:
-                self._calls -= 1
 
     def describe(self, sample: Sample | None) -> Inspection:
         """Signature from the graph; example from the sample or made up; batching proven."""

@@ -1,8 +1,8 @@
-"""Threads: how many processor threads a replica's prediction may use."""
+"""Threads: how many processor threads a replica's prediction may use, and which way is quicker now."""
 
 import pytest
 
-from inferry.policy.threads import choose_threads, choose_workers
+from inferry.policy.threads import RARELY, TRIES, TRY_EVERY, Ways, choose_threads, choose_workers, threads_to_try
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,62 @@ def test_replicas_share_the_cores_when_threads_pay(asked, cores, replicas, gain,
 )
 def test_calls_run_at_the_same_time_where_batching_does_not_pay(asked, cores, replicas, batch_rows, workers):
     assert choose_workers(asked, cores, replicas, batch_rows) == workers
+
+
+@pytest.mark.parametrize(
+    ("asked", "cores", "replicas", "gain", "tried"),
+    [(0, 8, 1, 0.0, 0), (0, 8, 1, 0.7, 8), (0, 8, 2, 3.0, 4), (3, 8, 1, 3.0, 0), (0, 2, 5, 1.9, 1)],
+)
+def test_threads_are_tried_where_they_may_matter_and_were_not_told(asked, cores, replicas, gain, tried):
+    assert threads_to_try(asked, cores, replicas, gain) == tried
+
+
+def calls(ways, number, many_s, one_s, shape=(1, 4)):
+    """How many of these calls took many threads."""
+    took = 0
+    for _ in range(number):
+        many = ways.next(shape)
+        ways.took(shape, many_s if many else one_s, many=many)
+        took += many
+    return took
+
+
+@pytest.mark.parametrize("many", [True, False])
+def test_the_quicker_way_is_found_and_kept(many):
+    ways = Ways(many=many)
+    calls(ways, (TRIES + 1) * TRY_EVERY, 2.7, 3.5)
+    assert ways.many
+    assert calls(ways, 100 * RARELY, 2.7, 3.5) >= 99.7 * RARELY
+
+
+def test_a_machine_that_becomes_busy_and_free_again_is_followed():
+    ways = Ways(many=True)
+    calls(ways, 20 * RARELY, 2.7, 3.5)
+    assert ways.many
+    calls(ways, (TRIES + 2) * TRY_EVERY, 4.7, 3.5)
+    assert not ways.many, "what calls take drifted, so it was tried again soon"
+    calls(ways, 20 * RARELY, 4.7, 3.5)
+    assert not ways.many
+    calls(ways, (TRIES + 1) * RARELY, 2.7, 3.5)
+    assert ways.many
+
+
+def test_ways_that_are_alike_do_not_change_places():
+    ways = Ways(many=False)
+    calls(ways, 50 * RARELY, 3.2, 3.5)
+    assert not ways.many
+
+
+def test_calls_are_compared_with_calls_of_their_shape():
+    ways = Ways(many=True)
+    for number in range(40 * RARELY):
+        rows = number % 7 + 1
+        calls(ways, 1, rows * 1.0, rows * 1.3, shape=(rows, 4))
+    assert ways.many
+
+
+def test_many_shapes_are_not_remembered():
+    ways = Ways(many=True)
+    for number in range(10_000):
+        calls(ways, 1, 1.0, 0.1, shape=(number, 4))
+    assert len(ways._usual) <= 16

@@ -22,6 +22,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from inferry.errors import InvalidInput, InvalidModel
 from inferry.runtimes import onnx as runtime
 from inferry.runtimes.onnx import OnnxRuntime
+from inferry.runtimes.onnx_pair import Pair
 from inferry.types.columns import sample_of
 from tests.support.inspections import example_of
 from tests.support.processes import wait_until
@@ -303,19 +304,36 @@ def test_the_second_session_comes_behind_the_first_answer(tmp_path, monkeypatch)
     monkeypatch.setattr(runtime, "BEHIND_S", 0.3)
     (tmp_path / "model.onnx").write_bytes(WIDE.SerializeToString())
     model = OnnxRuntime().load(tmp_path, "model.onnx", {"threads": 2, "calls": 2}, None)
-    assert model.crowd is None
+    assert not isinstance(model._session, Pair)
     assert model.predict({"x": np.ones((1, 64), np.float32)})["y"].shape == (1, 8)
-    wait_until(lambda: model.crowd is not None, 60, "calls that meet have a session of their own")
+    wait_until(lambda: isinstance(model._session, Pair), 60, "calls that meet have a session of their own")
 
 
 @pytest.mark.parametrize(
-    ("options", "twice"), [({}, False), ({"threads": 2}, False), ({"threads": 2, "calls": 2}, True)]
+    ("options", "twice"),
+    [
+        ({}, False),
+        ({"threads": 2}, False),
+        ({"threads": 2, "calls": 2}, True),
+        ({"threads": 2, "try_threads": 2}, True),
+        ({"threads": 1, "try_threads": 2}, True),
+        ({"threads": 1, "try_threads": 1}, False),
+    ],
 )
-def test_a_model_is_opened_twice_only_where_its_calls_may_meet(tmp_path, monkeypatch, options, twice):
+def test_a_model_is_opened_twice_only_where_both_may_be_of_use(tmp_path, monkeypatch, options, twice):
     monkeypatch.setattr(runtime, "later", lambda make, use: use(make()))
     (tmp_path / "model.onnx").write_bytes(WIDE.SerializeToString())
     model = OnnxRuntime().load(tmp_path, "model.onnx", options, None)
-    assert (model.crowd is not None) == twice
+    assert isinstance(model._session, Pair) == twice
     (tmp_path / "weights.bin").touch()
     os.truncate(tmp_path / "weights.bin", 65 << 20)
-    assert OnnxRuntime().load(tmp_path, "model.onnx", options, None).crowd is None
+    assert not isinstance(OnnxRuntime().load(tmp_path, "model.onnx", options, None)._session, Pair)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_model_that_tries_both_ways_answers_the_same(tmp_path, monkeypatch, threads):
+    monkeypatch.setattr(runtime, "later", lambda make, use: use(make()))
+    (tmp_path / "model.onnx").write_bytes(WIDE.SerializeToString())
+    model = OnnxRuntime().load(tmp_path, "model.onnx", {"threads": threads, "try_threads": 2}, None)
+    rows = np.random.default_rng(0).random((600, 1, 64), dtype=np.float32)
+    assert np.array_equal([model.predict({"x": row})["y"] for row in rows], rows[:, :, :8])
