@@ -15,8 +15,8 @@ from collections.abc import Hashable
 from statistics import median
 
 PAYS = 1.2
-TRY_EVERY = 128  # calls: fewer than one in a hundred, so that the 99th percentile does not see them
-RARELY = 512  # calls between tries that found nothing
+TRY_EVERY = 256  # calls: two of them are fewer than one in a hundred, so the 99th percentile does not see them
+RARELY = 1024  # calls between tries that found nothing
 TRIES = 3
 BETTER = 0.85  # of the time that the present way takes
 DRIFT = 1.25
@@ -51,9 +51,9 @@ def choose_workers(asked: int, cores: int, replicas: int, batch_rows: int) -> in
 class Ways:
     """Which of two ways to call a model is the quicker one now: with many threads, or with one.
 
-    One call in `TRY_EVERY` goes the other way, and is compared with what a call of the same shape takes (a
-    moving average). When the median of `TRIES` such calls took less than `BETTER` of that, the other way is
-    taken from then on. Tries that find nothing become rarer, until what calls take drifts.
+    Every `TRY_EVERY` calls two go the other way, the first to warm it up; the second is compared with what a call of
+    the same shape takes (a moving average). When the median of `TRIES` of them took less than `BETTER` of that, the
+    other way is taken from then on. Tries that find nothing become rarer, until what calls take drifts.
     """
 
     def __init__(self, *, many: bool) -> None:
@@ -67,20 +67,22 @@ class Ways:
     def next(self, shape: Hashable) -> bool:
         """Whether the next call, of this shape, takes many threads."""
         self._since += 1
-        if self._since < self._every or shape not in self._usual:
+        if self._since <= self._every or shape not in self._usual:
             return self.many
-        self._since = 0
+        if self._since > self._every + 1:
+            self._since = 0
         return not self.many
 
     def took(self, shape: Hashable, seconds: float, *, many: bool) -> None:
         """Learn what a call took that no other was beside."""
         before = self._usual.get(shape)
         if many != self.many:
-            if before is not None:
+            if before is not None and not self._since:
                 self._tried(seconds / before)
         elif before is None:
             if len(self._usual) >= SHAPES:
-                del self._usual[next(iter(self._usual))]
+                oldest = next(iter(self._usual))
+                del self._usual[oldest], self._then[oldest]
             self._usual[shape] = self._then[shape] = seconds
         else:
             self._usual[shape] = usual = before + (seconds - before) / 16

@@ -58,7 +58,7 @@ def test_the_quicker_way_is_found_and_kept(many):
     ways = Ways(many=many)
     calls(ways, (TRIES + 1) * TRY_EVERY, 2.7, 3.5)
     assert ways.many
-    assert calls(ways, 100 * RARELY, 2.7, 3.5) >= 99.7 * RARELY
+    assert calls(ways, 100 * RARELY, 2.7, 3.5) >= 99.5 * RARELY
 
 
 def test_a_machine_that_becomes_busy_and_free_again_is_followed():
@@ -92,3 +92,4 @@ def test_many_shapes_are_not_remembered():
     for number in range(10_000):
         calls(ways, 1, 1.0, 0.1, shape=(number, 4))
     assert len(ways._usual) <= 16
+    assert ways._usual.keys() == ways._then.keys()
