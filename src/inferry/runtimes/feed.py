@@ -74,6 +74,9 @@ def _frames(loaded: Any, specs: Sequence[TensorSpec]) -> Feed:
     missing = {spec.name: known[spec.name].missing if spec.name in known else np.nan for spec in specs}
     texts = [spec.name for spec in specs if spec.datatype == "BYTES"]
     categorical = [name for name in texts if name not in known] if texts and _wants_categories(loaded) else []
+    if len({spec.datatype for spec in specs}) == 1 and not texts:
+        index = pd.Index(names)
+        return lambda inputs: pd.DataFrame(np.column_stack([inputs[name] for name in names]), columns=index)
 
     def feed(inputs: Mapping[str, Array]) -> Any:
         columns: dict[str, Any] = {name: inputs[name] for name in names}

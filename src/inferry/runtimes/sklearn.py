@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from inferry.errors import InferryError, InvalidInput, InvalidModel, ModelFailed
 from inferry.runtimes.estimators import Call, calls_of, open_estimator, task_of, unfitted
 from inferry.runtimes.feed import feed_for
+from inferry.runtimes.once import Once
 from inferry.runtimes.proof import answer_example, batch_curve, proven_batchable
 from inferry.runtimes.table import Shape, shape_inputs
 from inferry.runtimes.tensors import Array, answer_rows, as_output, datatype_of, example_body, head, rows_of
@@ -62,6 +63,7 @@ class SklearnModel:
     def __init__(self, loaded: Any, signature: Signature | None, started: float) -> None:
         self.loaded = loaded
         self._task = task_of(loaded)
+        self._once = Once(loaded)
         self._calls = calls_of(loaded, self._task)
         if signature:
             self._use(signature.inputs, table=signature.kind == "table")
@@ -84,6 +86,7 @@ class SklearnModel:
             try:
                 fed = self._feed(inputs)
                 for name, call in self._calls.items():
+                    self._once.output()
                     answers.update(_named(name, call(fed)))
             except InferryError:
                 raise
@@ -93,6 +96,8 @@ class SklearnModel:
                 if isinstance(error, ValueError) and any(words in str(error) for words in _USERS_FAULT):
                     raise InvalidInput(f"The model refuses this input: {first_line(error)}") from error
                 raise ModelFailed(f"The model raised {raised(error)}") from error
+            finally:
+                self._once.forget()
         return answers
 
     def describe(self, sample: Sample | None) -> Inspection:
