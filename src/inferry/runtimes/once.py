@@ -83,6 +83,6 @@ def _same(one: Any, other: Any) -> bool:
         return True
     if type(one) is not type(other):
         return False
-    return (
-        one == other if isinstance(one, bool | int | str) else isinstance(one, tuple | dict) and not one and not other
-    )
+    if isinstance(one, bool | int | str):
+        return bool(one == other)
+    return isinstance(one, tuple | dict) and not one and not other
