@@ -82,7 +82,8 @@ def _serve(task: ReplicaTask, lifeline: int, pid: int) -> int:
         curve = read_curve(manifest.inspection.batch_us)
         workers = use_workers(config, curve) if runtime.computes_beside else 0
         threads = use_threads(config, manifest.inspection.threads_gain)
-        tried = threads_to_try(config.threads, cores(config), config.most, manifest.inspection.threads_gain)
+        gain = 0.0 if config.memory_mb else manifest.inspection.threads_gain  # a second copy takes memory
+        tried = threads_to_try(config.threads, cores(config), config.most, gain)
         inspected = {"packing_gain": manifest.inspection.packing_gain, "try_threads": tried}
         device = {"device": task.spec.device, "gpus": config.gpus, "gpu_memory_mb": config.gpu_memory_mb}
         options = manifest.options | config.options | {"threads": threads, "calls": workers} | inspected | device
