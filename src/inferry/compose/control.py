@@ -160,6 +160,7 @@ def assemble(
     here = {name: text for name, text in os.environ.items() if not name.startswith("INFERRY_")}
     here |= {"INFERRY_URL": url, "INFERRY_HOME": settings.home}
     hands = Hands(service, store, store, store, inputs, settings.http, layout.admin_key)
+    pipelines = Pipelines(store, store, eyes, hands, time.time)
     watch = DatabaseWatch(store.probe, reconciler.refresh)
     leader = permit.told if isinstance(permit, Leadership) else None
     checks = make_checks(layout, store, blobs, fleet, reconciler, publisher, leader, settings.standbys, cgroups)
@@ -178,8 +179,8 @@ def assemble(
         doctor=Doctor({**checks, **of_backend}),
         watch=watch,
         pepper=pepper,
-        projects=Projects(store, store, store, store, service, service.delete_endpoint, time.time),
-        pipelines=Pipelines(store, store, eyes, hands, time.time),
+        projects=Projects(store, store, store, store, service, service.delete_endpoint, pipelines.tell, time.time),
+        pipelines=pipelines,
         webhooks=Webhooks(store, Messenger(), pepper, f"urn:inferry:{socket.gethostname()}", time.time),
         gitops=GitOps(store, Onlooker(LOOK, here), layout.staging, pepper, time.time),
     )

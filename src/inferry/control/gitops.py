@@ -8,6 +8,7 @@ half is carried out once more, which changes nothing that was done already.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -29,6 +30,8 @@ from inferry.types.webhooks import Event
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+NONE_S = 60.0
+"""While no repository is followed: whoever follows one wakes the loop."""
 MAX_TOKEN = 2000
 
 
@@ -43,19 +46,25 @@ class GitOps:
         self._staging = staging
         self._pepper = pepper
         self._clock = clock
+        self._news = asyncio.Event()
 
     async def run(self) -> None:
         """For ever."""
         while True:
+            self._news.clear()
+            pause = LOOK_S
             try:
                 found = await asyncio.to_thread(self._kept.repository)
-                if found is not None and policy.due(found, self._clock()):
+                if found is None:
+                    pause = NONE_S
+                elif policy.due(found, self._clock()):
                     await self._look(found)
             except InferryError as error:
                 log.warning("the repository cannot be looked at: %s", error.sentence())
             except Exception:
                 log.exception("looking at the repository failed; trying again")
-            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), pause)
 
     async def _look(self, found: Repository) -> None:
         began = self._clock()
@@ -103,7 +112,10 @@ class GitOps:
             known = {"models": before.models, "versions": before.versions}  # pushed already
             return msgspec.structs.replace(made, **known), ()
 
-        await asyncio.to_thread(self._kept.change_repository, change)
+        try:
+            await asyncio.to_thread(self._kept.change_repository, change)
+        finally:
+            self._news.set()  # it may have been written though the database went away
         return repository_row(made)
 
     async def sync(self) -> dict[str, Any]:

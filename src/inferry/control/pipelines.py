@@ -27,6 +27,8 @@ from inferry.types.project import AppliedProject
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+NONE_S = 60.0
+"""While no project was ever applied: whoever applies one wakes the loop."""
 KEPT = 50  # runs that are listed of each model
 PASSING = (Unavailable, StorageFull)
 """Troubles that pass: what was to be done is tried again."""
@@ -54,12 +56,14 @@ class Pipelines:
         try:
             while True:
                 self._news.clear()
+                pause = LOOK_S
                 try:
-                    await self.look()
+                    if not await self.look():
+                        pause = NONE_S
                 except Exception:
                     log.exception("looking at the pipelines failed; trying again")
                 try:
-                    await asyncio.wait_for(self._news.wait(), LOOK_S)
+                    await asyncio.wait_for(self._news.wait(), pause)
                 except TimeoutError:
                     continue
         finally:
@@ -70,11 +74,12 @@ class Pipelines:
         """Something has changed."""
         self._news.set()
 
-    async def look(self) -> None:
-        """Begin runs for new versions, and go on with those that are under way."""
+    async def look(self) -> bool:
+        """Begin runs for new versions, and go on with those that are under way. Whether there can be any."""
         applied = await asyncio.to_thread(self._kept.project)
-        if applied is not None:
-            await asyncio.to_thread(self._begin_new, applied)
+        if applied is None:
+            return False
+        await asyncio.to_thread(self._begin_new, applied)
         active = await asyncio.to_thread(self._kept.runs, active=True)
         ids = {record.run.id for record in active}
         self._work = {id: task for id, task in self._work.items() if not task.done()}
@@ -82,6 +87,7 @@ class Pipelines:
         for record in active:
             if record.run.id not in self._work:
                 self._work[record.run.id] = asyncio.create_task(self._advance(record.run.id))
+        return True
 
     def _begin_new(self, applied: AppliedProject) -> None:
         """A run for each version that came after its model's pipeline was declared."""

@@ -35,10 +35,12 @@ from inferry.types.traffic import TrafficPlan
 log = logging.getLogger(__name__)
 
 LOOK_S = 2.0
+NONE_S = 60.0
+"""While nothing is to be done: whoever applies a project wakes the loop."""
 
 
 class Projects:
-    """One loop. `delete`: stop serving an endpoint."""
+    """One loop. `delete`: stop serving an endpoint; `told`: hears that a project was applied."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class Projects:
         kept: PipelineStore,
         verbs: Verbs,
         delete: Callable[[str], Any],
+        told: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self._store = store
@@ -56,6 +59,7 @@ class Projects:
         self._kept = kept
         self._verbs = verbs
         self._delete = delete
+        self._told = told
         self._clock = clock
         self._news = asyncio.Event()
 
@@ -63,16 +67,19 @@ class Projects:
         """For ever."""
         while True:
             self._news.clear()
+            pause = LOOK_S
             try:
                 applied = await asyncio.to_thread(self._kept.project)
-                if applied is not None and not applied.settled:
+                if applied is None or applied.settled:
+                    pause = NONE_S
+                else:
                     await self._settle(applied)
             except PASSING as error:
                 log.warning("the project: %s; trying again", error.sentence())
             except Exception:
                 log.exception("carrying out the project failed; trying again")
             try:
-                await asyncio.wait_for(self._news.wait(), LOOK_S)
+                await asyncio.wait_for(self._news.wait(), pause)
             except TimeoutError:
                 continue
 
@@ -83,8 +90,11 @@ class Projects:
             raise InvalidSettings("\n".join(sentence(problem) for problem in wrong))
         before = await asyncio.to_thread(self._kept.project)
         changes = await asyncio.to_thread(self._plan, project, before, prune=prune)
-        made = await asyncio.to_thread(self._kept.apply_project, project, prune, self._clock(), who)
-        self._news.set()
+        try:
+            made = await asyncio.to_thread(self._kept.apply_project, project, prune, self._clock(), who)
+        finally:
+            self._news.set()  # it may have been written though the database went away
+            self._told()
         return applied_row(made) | {"changes": msgspec.to_builtins(changes)}
 
     async def plan(self, project: Project, prune: bool) -> dict[str, Any]:

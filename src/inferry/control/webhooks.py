@@ -8,6 +8,7 @@ that dies between an answer and its record sends that event again, under the sam
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
@@ -31,6 +32,8 @@ from inferry.version import __version__
 log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
+NONE_S = 60.0
+"""While there is no webhook: whoever adds one wakes the loop."""
 TIDY_S = 3600.0
 KEPT_S = 30 * 86_400.0
 KEPT = 10_000  # deliveries of a webhook that are over
@@ -52,21 +55,34 @@ class Webhooks:
         self._clock = clock
         self._work: dict[str, asyncio.Task[None]] = {}
         self._tidy_at = 0.0
+        self._news = asyncio.Event()
+        self._any = False
 
     async def run(self) -> None:
         """For ever."""
         try:
             while True:
+                self._news.clear()
+                pause = LOOK_S
                 try:
-                    await self.look()
+                    if await self._has_any():
+                        await self.look()
+                    else:
+                        pause = NONE_S
                 except InferryError as error:
                     log.warning("the webhooks cannot be looked at: %s", error.sentence())
                 except Exception:
                     log.exception("looking at the webhooks failed; trying again")
-                await asyncio.sleep(LOOK_S)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), pause)
         finally:
             for task in self._work.values():
                 task.cancel()
+
+    async def _has_any(self) -> bool:
+        """Whether there was a webhook since this began."""
+        self._any = self._any or bool(await asyncio.to_thread(self._kept.webhooks))
+        return self._any
 
     async def look(self) -> None:
         """Begin to send what is due."""
@@ -131,7 +147,10 @@ class Webhooks:
             events=policy.check_patterns(patterns), allow_http=allow_http, sealed=seal(key, self._pepper),
             created=self._clock(), created_by=who,
         )  # fmt: skip
-        await asyncio.to_thread(self._kept.add_webhook, hook)
+        try:
+            await asyncio.to_thread(self._kept.add_webhook, hook)
+        finally:
+            self._news.set()  # it may have been written though the database went away
         return hook_row(hook) | {"secret": secret_text(key)}
 
     async def rotate(self, name: str, secret: str, keep_s: float) -> dict[str, Any]:

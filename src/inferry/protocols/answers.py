@@ -15,6 +15,7 @@ import numpy as np
 
 from inferry.errors import ModelFailed
 from inferry.protocols.tensors import Array, text_or_bytes
+from inferry.types.feedback import label_text
 
 WRITABLE = "Let the model answer numbers, text, lists, dicts or numpy arrays."
 
@@ -72,10 +73,3 @@ def _key(key: Any) -> str:
     """A dict key or class label as JSON's text: true for True, 1 for numpy's 1."""
     plain = key.item() if isinstance(key, np.generic) else key
     return label_text(plain)
-
-
-def label_text(label: Any) -> str:
-    """A class label as an object's key."""
-    if isinstance(label, bool):
-        return "true" if label else "false"
-    return label.decode(errors="replace") if isinstance(label, bytes) else str(label)

@@ -2,6 +2,7 @@
 
 Data flow: an answer's bytes -> JSON rows, or named arrays -> rows of a few values -> one Prediction a row: a class
 with its scores, or a number. An answer that says neither (text, pictures, embeddings) gives none; it is never an error.
+What needs numpy is imported with the first answer of arrays: control, which runs this, is spared it by plain JSON.
 """
 
 from __future__ import annotations
@@ -11,17 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from inferry.errors import InferryError
-from inferry.protocols import json_nan, tensors
-from inferry.protocols.answers import label_text
-from inferry.protocols.grpc_contents import read_contents
-from inferry.protocols.grpc_oip import read_input
-from inferry.protocols.tfs_grpc import read_array, read_tensor
 from inferry.types import frames
-from inferry.types.feedback import MAX_ROWS, MAX_SCORES, Captured, Label, Prediction
-from inferry.types.protobuf import submessages, text
+from inferry.types.feedback import MAX_ROWS, MAX_SCORES, Captured, Label, Prediction, label_text
 from inferry.types.signature import Signature
 
 MAX_CLASSES = 1000
@@ -47,15 +41,24 @@ def glimpse(answer: Captured, signature: Signature) -> tuple[str, tuple[Predicti
 def _read(answer: Captured, signature: Signature) -> tuple[str, Rows]:
     """An id of the door's own, and the rows, each a value or values by name."""
     body = answer.body
-    if answer.content == frames.CONTENT_PROTO:
-        message = memoryview(body)
-        return _grpc_oip(message) if answer.door == frames.DOOR_GRPC else ("", _tfs_grpc(message))
-    if answer.content == frames.CONTENT_BINARY or answer.door == frames.DOOR_OIP:
-        return "", _oip(memoryview(body), answer.json_size)
+    if answer.content in (frames.CONTENT_PROTO, frames.CONTENT_BINARY) or answer.door == frames.DOOR_OIP:
+        from inferry.protocols import glimpse_arrays
+
+        return glimpse_arrays.read(answer)
     if answer.content != frames.CONTENT_JSON or answer.door in frames.OPENAI:
         return "", []
-    said = json_nan.parse(_JSON, body, "")
+    said = _parsed(body)
     return "", _json(said, answer.door, signature) if isinstance(said, dict) else []
+
+
+def _parsed(body: bytes) -> Any:
+    """A JSON answer, which may hold NaN."""
+    try:
+        return _JSON.decode(body)
+    except ValueError:  # msgspec's are
+        from inferry.protocols import json_nan
+
+        return json_nan.parse(_JSON, body, "")
 
 
 def _json(said: dict[str, Any], door: int, signature: Signature) -> Rows:
@@ -66,58 +69,15 @@ def _json(said: dict[str, Any], door: int, signature: Signature) -> Rows:
     if signature.kind == "open" and not isinstance(rows, list):
         rows = [rows]
     if isinstance(rows, dict):
-        return _by_row({name: np.asarray(column, dtype=object) for name, column in rows.items()})
+        from inferry.protocols import glimpse_arrays
+
+        return glimpse_arrays.by_row(rows)
     return rows if isinstance(rows, list) else []
 
 
 def _classified(row: Any) -> Any:
     """TensorFlow Serving's [[label, score], ...] as scores by label; a number as it is."""
     return {"probabilities": {label_text(label): score for label, score in row}} if isinstance(row, list) else row
-
-
-def _by_row(arrays: Mapping[str, Any]) -> Rows:
-    """Named columns as rows."""
-    count = min((len(array) for array in arrays.values() if array.ndim), default=0)
-    cut = {name: array[: min(count, MAX_ROWS)].tolist() for name, array in arrays.items() if array.ndim}
-    return [dict(zip(cut, row, strict=True)) for row in zip(*cut.values(), strict=True)]
-
-
-def _oip(body: memoryview, json_size: int) -> Rows:
-    head = _JSON.decode(body[: json_size or len(body)])
-    at = json_size or len(body)
-    arrays = {}
-    for output in head["outputs"]:
-        shape, datatype = [int(size) for size in output["shape"]], output["datatype"]
-        size = (output.get("parameters") or {}).get("binary_data_size")
-        if size is None:
-            arrays[output["name"]] = np.asarray(output["data"], dtype=object).reshape(shape)
-        else:
-            arrays[output["name"]] = tensors.read_raw(datatype, shape, body[at : at + size], "output")
-            at += size
-    return _by_row(arrays)
-
-
-def _grpc_oip(message: memoryview) -> tuple[str, Rows]:
-    """A ModelInferResponse; a streamed one is around it."""
-    id = next((text(value) for value in submessages(message, 3)), "")
-    raw = list(submessages(message, 6))
-    arrays = {}
-    for place, output in enumerate(submessages(message, 5)):
-        name, datatype, shape, contents = read_input(output)
-        if raw:
-            arrays[name] = tensors.read_raw(datatype, shape, raw[place], "output")
-        else:
-            arrays[name] = read_contents(datatype, shape, contents, "output")
-    return id, _by_row(arrays)
-
-
-def _tfs_grpc(message: memoryview) -> Rows:
-    """A PredictResponse: a map of tensors."""
-    arrays = {}
-    for entry in submessages(message, 1):
-        name = text(next(submessages(entry, 1)))
-        arrays[name] = read_array(read_tensor(next(submessages(entry, 2)), name), name)
-    return _by_row(arrays)
 
 
 # one row

@@ -17,6 +17,7 @@ from inferry.errors import InvalidInput, ModelFailed
 from inferry.protocols import answers, tensors
 from inferry.protocols.cells import check_known, list_names, locate, unknown_name
 from inferry.protocols.tensors import Array
+from inferry.types.feedback import label_text
 from inferry.types.signature import Signature, TensorSpec
 
 MAX_NAME = 256
@@ -105,7 +106,7 @@ class NamedTensors:
 def _open_outputs(outputs: Any) -> dict[str, Array]:
     """Whatever a Python model returned, as named tensors."""
     named = outputs if isinstance(outputs, dict) and outputs else {"output": outputs}
-    return {answers.label_text(name): _open_tensor(value) for name, value in named.items()}
+    return {label_text(name): _open_tensor(value) for name, value in named.items()}
 
 
 def _open_tensor(value: Any) -> Array:

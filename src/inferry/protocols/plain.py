@@ -53,6 +53,7 @@ from inferry.protocols.cells import (
 )
 from inferry.protocols.forms import plain_error
 from inferry.protocols.tensors import Array
+from inferry.types.feedback import label_text
 from inferry.types.frames import CONTENT_CSV, CONTENT_JSON, FLAG_CSV, Request
 from inferry.types.signature import Signature, TensorSpec
 
@@ -256,7 +257,7 @@ class PlainCodec:
         """One value a row: probabilities by label, a lone value without its list."""
         spec = self._outputs.get(name)
         if spec is not None and spec.labels and array.ndim == 2 and array.shape[1] == len(spec.labels):
-            labels = [answers.label_text(label) for label in spec.labels]
+            labels = [label_text(label) for label in spec.labels]
             rows: list[list[Any]] = answers.values(array)
             if spec.top:
                 return [_likeliest(labels, row, spec.top) for row in rows]

@@ -26,6 +26,7 @@ from inferry.protocols.forms import tfs_error
 from inferry.protocols.rows import Rows
 from inferry.protocols.tensors import Array
 from inferry.protocols.tfs import check_signature
+from inferry.types.feedback import label_text
 from inferry.types.frames import CONTENT_JSON, Request
 from inferry.types.signature import Signature, TensorSpec
 
@@ -94,7 +95,7 @@ def _scores(signature: Signature) -> TensorSpec | None:
 
 
 def _labelled(spec: TensorSpec, array: Array) -> list[Any]:
-    labels = [answers.label_text(label) for label in spec.labels]
+    labels = [label_text(label) for label in spec.labels]
     if array.shape[1:] != (len(labels),):
         raise ModelFailed(f"Output {spec.name!r} has not one score for each of the {len(labels)} labels.")
     return [list(zip(labels, row, strict=True)) for row in answers.values(array)]

@@ -135,3 +135,10 @@ class FeedbackTold(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     body: bytes
     retry_after: float | None = None
+
+
+def label_text(label: Any) -> str:
+    """A class label as an object's key."""
+    if isinstance(label, bool):
+        return "true" if label else "false"
+    return label.decode(errors="replace") if isinstance(label, bytes) else str(label)
