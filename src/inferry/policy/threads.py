@@ -15,8 +15,9 @@ from collections.abc import Hashable
 from statistics import median
 
 PAYS = 1.2
-TRY_EVERY = 256  # calls: two of them are fewer than one in a hundred, so the 99th percentile does not see them
-RARELY = 1024  # calls between tries that found nothing
+SOON = 32  # calls between tries when nothing is known, or what was known has changed
+RARELY = 1024  # between tries that found nothing again and again: the 99th percentile does not see them
+SLOWER = 4
 TRIES = 3
 BETTER = 0.85  # of the time that the present way takes
 DRIFT = 1.25
@@ -51,9 +52,9 @@ def choose_workers(asked: int, cores: int, replicas: int, batch_rows: int) -> in
 class Ways:
     """Which of two ways to call a model is the quicker one now: with many threads, or with one.
 
-    Every `TRY_EVERY` calls two go the other way, the first to warm it up; the second is compared with what a call of
-    the same shape takes (a moving average). When the median of `TRIES` of them took less than `BETTER` of that, the
-    other way is taken from then on. Tries that find nothing become rarer, until what calls take drifts.
+    After `SOON` calls two go the other way, the first to warm it up; the second is compared with what a call of the
+    same shape takes (a moving average). When the median of `TRIES` of them took less than `BETTER` of that, the other
+    way is taken from then on. Tries that find nothing become rarer, until what calls take drifts.
     """
 
     def __init__(self, *, many: bool) -> None:
@@ -61,7 +62,7 @@ class Ways:
         self._usual: dict[Hashable, float] = {}
         self._then: dict[Hashable, float] = {}
         self._ratios: list[float] = []
-        self._every = TRY_EVERY
+        self._every = SOON
         self._since = 0
 
     def next(self, shape: Hashable) -> bool:
@@ -87,7 +88,7 @@ class Ways:
         else:
             self._usual[shape] = usual = before + (seconds - before) / 16
             if not 1 / DRIFT < usual / self._then[shape] < DRIFT:
-                self._then[shape], self._every = usual, TRY_EVERY
+                self._then[shape], self._every = usual, SOON
 
     def _tried(self, ratio: float) -> None:
         self._ratios.append(ratio)
@@ -99,6 +100,6 @@ class Ways:
             self.many = not self.many
             self._usual.clear()
             self._then.clear()
-            self._every = TRY_EVERY
+            self._every = SOON
         else:
-            self._every = min(RARELY, self._every * 2)
+            self._every = min(RARELY, self._every * SLOWER)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inferry.policy.threads import RARELY, TRIES, TRY_EVERY, Ways, choose_threads, choose_workers, threads_to_try
+from inferry.policy.threads import RARELY, SOON, TRIES, Ways, choose_threads, choose_workers, threads_to_try
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def calls(ways, number, many_s, one_s, shape=(1, 4)):
 @pytest.mark.parametrize("many", [True, False])
 def test_the_quicker_way_is_found_and_kept(many):
     ways = Ways(many=many)
-    calls(ways, (TRIES + 1) * TRY_EVERY, 2.7, 3.5)
+    calls(ways, (TRIES + 1) * SOON, 2.7, 3.5)
     assert ways.many
     assert calls(ways, 100 * RARELY, 2.7, 3.5) >= 99.5 * RARELY
 
@@ -65,7 +65,7 @@ def test_a_machine_that_becomes_busy_and_free_again_is_followed():
     ways = Ways(many=True)
     calls(ways, 20 * RARELY, 2.7, 3.5)
     assert ways.many
-    calls(ways, (TRIES + 2) * TRY_EVERY, 4.7, 3.5)
+    calls(ways, (TRIES + 2) * SOON, 4.7, 3.5)
     assert not ways.many, "what calls take drifted, so it was tried again soon"
     calls(ways, 20 * RARELY, 4.7, 3.5)
     assert not ways.many

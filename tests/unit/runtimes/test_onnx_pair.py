@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from inferry.policy.threads import TRY_EVERY, Ways
+from inferry.policy.threads import SOON, Ways
 from inferry.runtimes.onnx_pair import Pair
 
 
@@ -48,9 +48,9 @@ def test_a_call_that_meets_another_takes_one_thread():
 def test_lone_calls_try_the_other_way_now_and_then():
     many, one = Session(), Session()
     pair = Pair(many, one, Ways(many=True))
-    for _ in range(TRY_EVERY + 2):
+    for _ in range(SOON + 2):
         pair.run(["y"], FEEDS)
-    assert (many.calls, one.calls) == (TRY_EVERY, 2)
+    assert (many.calls, one.calls) == (SOON, 2)
 
 
 def test_a_call_that_fails_is_over():
@@ -78,4 +78,4 @@ def test_what_met_another_call_teaches_nothing():
     pair.run(["y"], FEEDS)
     many.free.set()
     first.join(60)
-    assert all(ways.next(FEEDS["x"].shape) for _ in range(3 * TRY_EVERY)), "no time is known, so nothing is tried"
+    assert all(ways.next(FEEDS["x"].shape) for _ in range(3 * SOON)), "no time is known, so nothing is tried"
