@@ -88,7 +88,7 @@ class Ways:
         else:
             self._usual[shape] = usual = before + (seconds - before) / 16
             if not 1 / DRIFT < usual / self._then[shape] < DRIFT:
-                self._then[shape], self._every = usual, SOON
+                self._then[shape], self._every, self._since = usual, SOON, min(self._since, SOON)
 
     def _tried(self, ratio: float) -> None:
         self._ratios.append(ratio)

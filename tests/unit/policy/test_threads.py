@@ -93,3 +93,15 @@ def test_many_shapes_are_not_remembered():
         calls(ways, 1, 1.0, 0.1, shape=(number, 4))
     assert len(ways._usual) <= 16
     assert ways._usual.keys() == ways._then.keys()
+
+
+def test_the_first_call_of_a_try_warms_up_also_when_it_comes_sooner_than_was_planned():
+    ways = Ways(many=True)
+    calls(ways, 20 * RARELY, 2.7, 3.5)
+    taken = []
+    for _ in range(SOON // 2):  # what calls take drifts, so the next try is not as far away
+        taken.append(ways.next((1, 4)))
+        ways.took((1, 4), 4.7 if taken[-1] else 3.5, many=taken[-1])
+    assert taken.count(False) == 2
+    first = taken.index(False)
+    assert not taken[first + 1], "the second of two calls, one after the other, is the one that is compared"

@@ -1,6 +1,7 @@
 """Two sessions of a model: which of them answers a call."""
 
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -30,17 +31,26 @@ class Feed:
 FEEDS = {"x": Feed()}
 
 
+@contextmanager
+def under_way(pair, many):
+    """A call that the session with many threads is busy with."""
+    many.free.clear()
+    call = threading.Thread(target=pair.run, args=(["y"], FEEDS))
+    call.start()
+    assert many.entered.wait(60)
+    try:
+        yield
+    finally:
+        many.free.set()
+        call.join(60)
+
+
 def test_a_call_that_meets_another_takes_one_thread():
     many, one = Session(), Session()
     pair = Pair(many, one, None)
-    many.free.clear()
-    first = threading.Thread(target=pair.run, args=(["y"], FEEDS))
-    first.start()
-    assert many.entered.wait(60)
-    pair.run(["y"], FEEDS)
-    assert (many.calls, one.calls) == (1, 1)
-    many.free.set()
-    first.join(60)
+    with under_way(pair, many):
+        pair.run(["y"], FEEDS)
+        assert (many.calls, one.calls) == (1, 1)
     pair.run(["y"], FEEDS)
     assert (many.calls, one.calls) == (2, 1)
 
@@ -71,11 +81,6 @@ def test_what_met_another_call_teaches_nothing():
     many, one = Session(), Session()
     ways = Ways(many=True)
     pair = Pair(many, one, ways)
-    many.free.clear()
-    first = threading.Thread(target=pair.run, args=(["y"], FEEDS))
-    first.start()
-    assert many.entered.wait(60)
-    pair.run(["y"], FEEDS)
-    many.free.set()
-    first.join(60)
+    with under_way(pair, many):
+        pair.run(["y"], FEEDS)
     assert all(ways.next(FEEDS["x"].shape) for _ in range(3 * SOON)), "no time is known, so nothing is tried"
