@@ -1,6 +1,8 @@
 # The seven verbs. The environment in .venv is made, and made again when pyproject.toml changes, by whichever comes first.
 .PHONY: setup demo test test-postgres bench bench-peers bench-overload bench-soak bench-conversion bench-networks bench-rollouts bench-live-rollouts bench-captures bench-cold bench-ray lint docs bench-simulate bench-density
 PYTHON := .venv/bin/python
+# Speed is measured on the quickest Python of the machine: the default one may be built without optimisation.
+QUICK := .bench/venv/bin/python
 # One more than the two cores of CI: a test waits for the processes that it started about half of its time.
 WORKERS ?= 3
 
@@ -8,6 +10,9 @@ setup: .venv/.ready
 
 .venv/.ready: pyproject.toml tools/make-venv tools/pythons
 	@tools/make-venv .venv
+
+.bench/venv/.ready: pyproject.toml tools/make-venv tools/pythons
+	@tools/make-venv .bench/venv --quickest
 
 demo: setup  ## real models answer real requests
 	@$(PYTHON) examples/demo.py
@@ -22,19 +27,19 @@ test: lint  ## everything that must hold; what comes after a failed part is run 
 test-postgres: setup  ## what keeps state, with PostgreSQL in place of SQLite
 	@INFERRY_TEST_POSTGRES=required INFERRY_TEST_DATABASE=postgres tools/run-tests -n $(WORKERS) --dist loadfile --durations=20 -m both_databases
 
-bench: setup  ## the speed and memory figures of docs/benchmarks.md, and starts from zero beside fresh processes
-	@$(PYTHON) -m bench.first_look
-	@$(PYTHON) -m bench.cold_start --starts 5
+bench: .bench/venv/.ready  ## the speed and memory figures of docs/benchmarks.md, and starts from zero beside fresh processes
+	@$(QUICK) -m bench.first_look
+	@$(QUICK) -m bench.cold_start --starts 5
 
-bench-peers: setup  ## the race against other model servers in docs/benchmarks.md (about an hour)
+bench-peers: .bench/venv/.ready  ## the race against other model servers in docs/benchmarks.md (about an hour)
 	@command -v wrk >/dev/null || tools/install-wrk
-	@$(PYTHON) -m bench.peers --publish
+	@$(QUICK) -m bench.peers --publish
 
-bench-overload: setup  ## ten times more requests than a model can answer, for a minute
-	@$(PYTHON) -m bench.overload
+bench-overload: .bench/venv/.ready  ## ten times more requests than a model can answer, for a minute
+	@$(QUICK) -m bench.overload
 
-bench-soak: setup  ## half an hour of mixed traffic: memory and descriptors must not grow
-	@$(PYTHON) -m bench.soak
+bench-soak: .bench/venv/.ready  ## half an hour of mixed traffic: memory and descriptors must not grow
+	@$(QUICK) -m bench.soak
 
 bench-conversion: setup  ## what serving scikit-learn models as ONNX gains, and whether it is ever wrong
 	@$(PYTHON) -W ignore -m bench.conversion --write docs/tasks/conversion.md
@@ -60,8 +65,8 @@ bench-captures: setup  ## what keeping answers for feedback costs the gateway
 bench-density: setup  ## a thousand models on memory for twenty, against LRU and the optimum (ten minutes)
 	@$(PYTHON) -m bench.density --write docs/tasks/density.md
 
-bench-cold: setup  ## from zero replicas to an answer, against a fresh Python process
-	@$(PYTHON) -m bench.cold_start
+bench-cold: .bench/venv/.ready  ## from zero replicas to an answer, against a fresh Python process
+	@$(QUICK) -m bench.cold_start
 
 lint: setup  ## style, types and import contracts
 	@$(PYTHON) -m ruff check .

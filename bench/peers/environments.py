@@ -1,7 +1,7 @@
 """One environment for each peer, made by uv under .bench/envs and kept between runs.
 
-name -> requirements -> .bench/envs/NAME (made again when the requirements change) -> its Python, its
-size on disk and the versions in it. Files are copied and not linked out of uv's cache: two servers
+name -> requirements -> .bench/envs/NAME (made again when they change, or the Python of the race) -> its
+Python, its size on disk and the versions in it. Files are copied and not linked out of uv's cache: two servers
 that map the same file would divide its pages between them, and each would look smaller than it is.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,7 @@ REQUIREMENTS: dict[str, list[str]] = {
     "fastapi": [*WEB, "python-multipart", *ONNX],
     "fastapi_raw": [*WEB, "orjson", *ONNX],
     "table": [*WEB, "lightgbm==4.7.0", "scikit-learn==1.9.1", "pandas==3.1.1", "joblib"],
-    "triton": ["nvidia-pytriton==0.7.0", "onnxruntime==1.32.0"],  # it wants an older numpy
+    "triton": ["nvidia-pytriton==0.7.0", *ONNX],
     "mosec": ["mosec==0.9.8", *ONNX],
     "litserve": ["litserve==0.2.19", "python-multipart", *ONNX],
     "bentoml": ["bentoml==1.4.40", *ONNX],
@@ -48,6 +49,7 @@ REQUIREMENTS: dict[str, list[str]] = {
         *ONNX,
     ],
 }
+OVERRIDES = {"triton": ONNX[1]}  # it asks for numpy 1, which newer Pythons do not have; its binary takes both
 
 
 class Unavailable(Exception):
@@ -71,14 +73,18 @@ def environment(name: str) -> Environment:
     """The environment of that name, made when it is not there yet. Raises Unavailable."""
     folder, stamp = CACHE / "envs" / name, CACHE / "envs" / name / "bench.json"
     requirements = REQUIREMENTS[name]
-    if not (stamp.exists() and json.loads(stamp.read_text())["requirements"] == requirements):
+    made_of = {"python": f"{sys.base_prefix} {platform.python_version()}", "requirements": requirements}
+    if not (stamp.exists() and made_of.items() <= json.loads(stamp.read_text()).items()):
         print(f"environment {name}: installing {' '.join(requirements)}", file=sys.stderr, flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         _uv("venv", "--quiet", "--python", sys.executable, str(folder))
-        _uv("pip", "install", "--quiet", "--python", str(folder / "bin/python"), *requirements)
+        override = folder / "override.txt"
+        override.write_text(OVERRIDES.get(name, ""))
+        words = ["--quiet", "--python", str(folder / "bin/python"), "--override", str(override)]
+        _uv("pip", "install", *words, *requirements)
         listed = json.loads(_uv("pip", "list", "--python", str(folder / "bin/python"), "--format", "json"))
         packages = {package["name"].lower(): package["version"] for package in listed}
-        document = {"requirements": requirements, "mb": round(megabytes(folder), 1), "packages": packages}
+        document = {**made_of, "mb": round(megabytes(folder), 1), "packages": packages}
         stamp.write_text(json.dumps(document, indent=1) + "\n")
     document = json.loads(stamp.read_text())
     return Environment(folder=folder, mb=document["mb"], packages=document["packages"])
