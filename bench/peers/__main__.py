@@ -67,7 +67,9 @@ def installs() -> dict[str, Any]:
     found = {}
     for name in sorted(path.parent.name for path in (CACHE / "envs").glob("*/bench.json")):
         made = environment(name)
-        found[name] = {"mb": made.mb, "packages": len(made.packages), "versions": made.packages}
+        found[name] = {
+            "python": made.version, "mb": made.mb, "packages": len(made.packages), "versions": made.packages,
+        }  # fmt: skip
     return found
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -27,7 +26,7 @@ REQUIREMENTS: dict[str, list[str]] = {
     "fastapi": [*WEB, "python-multipart", *ONNX],
     "fastapi_raw": [*WEB, "orjson", *ONNX],
     "table": [*WEB, "lightgbm==4.7.0", "scikit-learn==1.9.1", "pandas==3.1.1", "joblib"],
-    "triton": ["nvidia-pytriton==0.7.0", *ONNX],
+    "triton": ["nvidia-pytriton==0.7.0", "onnxruntime==1.32.0"],  # it wants an older numpy
     "mosec": ["mosec==0.9.8", *ONNX],
     "litserve": ["litserve==0.2.19", "python-multipart", *ONNX],
     "bentoml": ["bentoml==1.4.40", *ONNX],
@@ -49,7 +48,7 @@ REQUIREMENTS: dict[str, list[str]] = {
         *ONNX,
     ],
 }
-OVERRIDES = {"triton": ONNX[1]}  # it asks for numpy 1, which newer Pythons do not have; its binary takes both
+NEWEST = {"triton": (3, 12)}  # the newest Python of a peer: pytriton asks for numpy 1, which has wheels up to that one
 
 
 class Unavailable(Exception):
@@ -58,9 +57,12 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """A finished environment: where it is, its size (10^6 bytes) and its packages by name."""
+    """A finished environment: where it is, its Python's version and the folder of its library, its size
+    (10^6 bytes), and the versions of its packages by name."""
 
     folder: Path
+    version: str
+    libdir: str
     mb: float
     packages: dict[str, str]
 
@@ -68,26 +70,51 @@ class Environment:
     def python(self) -> Path:
         return self.folder / "bin/python"
 
+    @property
+    def minor(self) -> str:
+        return ".".join(self.version.split(".")[:2])
+
 
 def environment(name: str) -> Environment:
     """The environment of that name, made when it is not there yet. Raises Unavailable."""
     folder, stamp = CACHE / "envs" / name, CACHE / "envs" / name / "bench.json"
-    requirements = REQUIREMENTS[name]
-    made_of = {"python": f"{sys.base_prefix} {platform.python_version()}", "requirements": requirements}
-    if not (stamp.exists() and made_of.items() <= json.loads(stamp.read_text()).items()):
-        print(f"environment {name}: installing {' '.join(requirements)}", file=sys.stderr, flush=True)
+    python = Path(sys.executable).resolve()
+    made_for = {"race": str(python), "requirements": REQUIREMENTS[name]}
+    if not (stamp.exists() and made_for.items() <= json.loads(stamp.read_text()).items()):
+        print(f"environment {name}: installing {' '.join(REQUIREMENTS[name])}", file=sys.stderr, flush=True)
         shutil.rmtree(folder, ignore_errors=True)
-        _uv("venv", "--quiet", "--python", sys.executable, str(folder))
-        override = folder / "override.txt"
-        override.write_text(OVERRIDES.get(name, ""))
-        words = ["--quiet", "--python", str(folder / "bin/python"), "--override", str(override)]
-        _uv("pip", "install", *words, *requirements)
-        listed = json.loads(_uv("pip", "list", "--python", str(folder / "bin/python"), "--format", "json"))
-        packages = {package["name"].lower(): package["version"] for package in listed}
-        document = {**made_of, "mb": round(megabytes(folder), 1), "packages": packages}
-        stamp.write_text(json.dumps(document, indent=1) + "\n")
-    document = json.loads(stamp.read_text())
-    return Environment(folder=folder, mb=document["mb"], packages=document["packages"])
+        _uv("venv", "--quiet", "--python", str(_not_newer(NEWEST[name]) if name in NEWEST else python), str(folder))
+        mine = str(folder / "bin/python")
+        _uv("pip", "install", "--quiet", "--python", mine, *REQUIREMENTS[name])
+        listed = json.loads(_uv("pip", "list", "--python", mine, "--format", "json"))
+        about = {
+            **json.loads(_output([mine, "-c", _ABOUT])),
+            "mb": round(megabytes(folder), 1),
+            "packages": {package["name"].lower(): package["version"] for package in listed},
+        }
+        stamp.write_text(json.dumps({**made_for, "about": about}, indent=1) + "\n")
+    return Environment(folder=folder, **json.loads(stamp.read_text())["about"])
+
+
+_ABOUT = """
+import json, platform, sysconfig
+print(json.dumps({"version": platform.python_version(), "libdir": sysconfig.get_config_var("LIBDIR")}))
+"""
+
+
+def _not_newer(newest: tuple[int, int]) -> Path:
+    """The Python of the race, or, where that is too new, the quickest that is not."""
+    if sys.version_info[:2] <= newest:
+        return Path(sys.executable).resolve()
+    for line in _output([ROOT / "tools/pythons", "--quickest"]).splitlines():
+        minor, path = line.split(maxsplit=1)
+        if tuple(map(int, minor.split("."))) <= newest:
+            return Path(path)
+    raise Unavailable(f"there is no Python {newest[0]}.{newest[1]} or older here")
+
+
+def _output(words: list[str | Path]) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
 def _uv(*arguments: str) -> str:

@@ -87,12 +87,12 @@ def _measured_on(document: Mapping[str, Any], models: Sequence[Mapping[str, Any]
     machine = models[0]["machine"]
     dates = sorted({results["begun"][:10] for results in models})
     rounds = sorted({(results["rounds"], results["seconds"]) for results in models})
-    found = {
-        name: installed["versions"][name]
-        for installed in document["installs"].values()
-        for name in PACKAGES
-        if name in installed["versions"]
-    }
+    found: dict[str, str] = {}
+    for installed in document["installs"].values():  # what several have is said of the first
+        other = "" if installed["python"] == machine["python"] else f" (on Python {installed['python']})"
+        for name in PACKAGES:
+            if name in installed["versions"]:
+                found.setdefault(name, installed["versions"][name] + other)
     return (
         f"Measured {' to '.join(dates)}: {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
         f"{machine['system']}, Python {machine['python']}, load average {machine['load']} before the first start; "

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,9 +121,9 @@ def triton(launch: Launch) -> Command:
         backends.mkdir(parents=True)
         for file in (server / "backends/python").iterdir():
             (backends / file.name).symlink_to(file)
-        stub = server / "python_backend_stubs" / sysconfig.get_python_version() / "triton_python_backend_stub"
+        stub = server / "python_backend_stubs" / launch.environment.minor / "triton_python_backend_stub"
         if not stub.exists():
-            raise Unavailable(f"its wheel has no Python backend for Python {sysconfig.get_python_version()}")
+            raise Unavailable(f"its wheel has no Python backend for Python {launch.environment.minor}")
         (backends / stub.name).symlink_to(stub)
         (version / "model.py").symlink_to(APPS / "triton/model.py")
     batching = "dynamic_batching { }" if launch.batch > 1 else ""
@@ -135,6 +134,6 @@ def triton(launch: Launch) -> Command:
         "--backend-directory", str(backends.parent), "--http-address", "127.0.0.1", "--http-port", str(launch.port),
         "--grpc-address", "127.0.0.1", "--grpc-port", str(launch.grpc_port), "--allow-metrics", "false",
     ]  # fmt: skip
-    libraries = f"{sysconfig.get_config_var('LIBDIR')}:{packages / 'nvidia_pytriton.libs'}"
+    libraries = f"{launch.environment.libdir}:{packages / 'nvidia_pytriton.libs'}"
     path = f"{launch.environment.folder / 'bin'}:{os.environ['PATH']}"  # the stub's packages are those of python3 there
     return Command(words=words, variables={"PATH": path, "LD_LIBRARY_PATH": libraries})

@@ -41,7 +41,13 @@ DOCUMENT = {
     "models": {"tiny": RESULTS},
     "generator": "wrk",
     "installs": {
-        "fastapi": {"mb": 200.0, "packages": 22, "versions": {"fastapi": "1.0", "onnxruntime": "2.0", "six": "1"}}
+        "fastapi": {
+            "python": "3.11.7",
+            "mb": 200.0,
+            "packages": 22,
+            "versions": {"fastapi": "1.0", "onnxruntime": "2.0", "six": "1"},
+        },
+        "mosec": {"python": "3.10.2", "mb": 90.0, "packages": 5, "versions": {"mosec": "0.9", "onnxruntime": "2.0"}},
     },
 }
 
@@ -68,7 +74,7 @@ def test_the_tables_name_everybody_and_why_somebody_is_missing():
     assert "| Ray Serve | 100 |" in text
     assert "- Tiny model, mosec: it ended with 1: no such file" in text
     assert "which shares the 2 cores with the server under test" in text
-    assert "Versions: fastapi 1.0, onnxruntime 2.0.\n" in text
+    assert "Versions: fastapi 1.0, mosec 0.9 (on Python 3.10.2), onnxruntime 2.0.\n" in text
     assert "| Tiny model | **Inferry (plain)** | 250 | 0.50 | 1.25 | 0 |" in text
 
 
