@@ -1,6 +1,6 @@
 """Link: the gateway's connection to one replica.
 
-Data flow: pending requests -> frames, all that arrived in one turn of the loop in one write on a
+Data flow: pending requests -> frames, those that arrived in one turn of the loop in few writes on a
 multiplexed unix stream -> replies matched by id. With the first byte goes a page of memory in
 which the replica notes the highest id it has begun; when the replica dies the page says which
 requests it never touched. Large bodies lie in segments that both sides have mapped.
@@ -168,7 +168,8 @@ class Link:
         if self.host:
             deadline = max(1, deadline - time.monotonic_ns() // 1000)
         front = frames.REQUEST.pack(size, number, frames.INFER, head.door, flags, head.json_size, deadline)
-        self._write(b"".join((front, target, head.media, body)), now=idle)
+        enough = len(self._outbox) >= frames.TOGETHER - 1
+        self._write(b"".join((front, target, head.media, body)), now=idle or enough)
 
     def _lend(self, number: int, lease: Lease) -> bytes:
         self._lent[number] = lease
@@ -195,17 +196,22 @@ class Link:
             self._write(frames.pack_request(segment, frames.RELEASE))
 
     def _write(self, frame: bytes, *, now: bool = False) -> None:
-        """Send with all that this turn of the loop brings, or at once to a replica that has nothing to do."""
+        """Send with all that this turn of the loop brings, or at once: to a replica that has nothing to do, and what
+        is enough for one to begin with."""
         self._outbox.append(frame)
-        if now and not self._flushing:
-            self._flush()
+        if now:
+            self._push()
         elif not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Write what this turn of the loop brought."""
+        """Write what this turn of the loop brought and is not written yet."""
         self._flushing = False
+        if self._outbox:
+            self._push()
+
+    def _push(self) -> None:
         if self._sock is None:
             return
         outbox, self._outbox = self._outbox, []

@@ -1,7 +1,7 @@
 """Connection: a replica's end of one stream, to the gateway or to control.
 
 Data flow: bytes and descriptors from the socket -> request frames, their bodies where they lie (in
-the frame, or in a segment of shared memory that the peer made) -> replies kept for one write,
+the frame, or in a segment of shared memory that the peer made) -> replies kept for few writes,
 large ones written into the segment that came with their request.
 
 The first byte says whether the peer sends requests. It may bring a page of memory in which the replica notes the
@@ -104,6 +104,8 @@ class Connection:
             return
         data = self.outbox[0] if len(self.outbox) == 1 else b"".join(self.outbox)
         self.outbox.clear()
+        if self.closed:
+            return
         try:
             self._send(data)
         except OSError as error:
@@ -111,7 +113,8 @@ class Connection:
             self.closed = True
 
     def answer(self, reply: frames.Reply) -> None:
-        """Keep a reply for the next write. A large answer goes into the segment that came with its request."""
+        """Keep a reply for the next write, which is now when there are enough of them. A large answer goes into the
+        segment that came with its request."""
         if reply.kind == frames.RESULT and self._lent:
             memory = self._lent.pop(reply.id, None)
             size = len(reply.body)
@@ -119,6 +122,8 @@ class Connection:
                 memory[:size] = reply.body
                 reply = reply._replace(content=reply.content | frames.IN_SEGMENT, body=frames.ANSWER.pack(size))
         self.outbox.append(frames.pack_reply(*reply))
+        if len(self.outbox) >= frames.TOGETHER:
+            self.flush()
 
     def begin(self, request_id: int) -> None:
         """Note that the model has begun this request."""

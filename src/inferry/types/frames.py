@@ -76,6 +76,7 @@ WORKS, WATCHES = b"W", b"N"  # the first byte of a stream: from who sends reques
 CANCELLED = 499  # status of a reply that nobody waits for
 ANCILLARY = 1024  # room for descriptors
 ROOM = 16 << 10  # a receive always has this much, which a TLS record fits into
+TOGETHER = 16  # so many frames are written at once at most, so that the other side begins while this one goes on
 BIG = 64 << 10  # bodies from this size on go through shared memory where there is any
 
 MAX_FRAME = 1 << 30

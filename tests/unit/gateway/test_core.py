@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 
 import pytest
 
@@ -35,6 +36,43 @@ async def test_a_request_is_answered_and_counted(world):
         frames.INFER, frames.DOOR_PLAIN, b"iris", b"10", b"12345",
     )  # fmt: skip
     assert 'door="plain",status="200"} 1' in world.metrics.render()
+
+
+async def test_a_replica_gets_something_to_begin_with_while_more_comes_in(world):
+    replica, inbox = world.unborn("a"), frames.Inbox()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(replica.path)
+        listener.listen()
+        world.apply(iris=(revision(replica),))
+        await world.ready()
+        with listener.accept()[0] as peer:
+            assert peer.recv(1) == frames.WORKS
+
+            def arrived():
+                with contextlib.suppress(BlockingIOError):
+                    inbox.feed(peer.recv(1 << 20, socket.MSG_DONTWAIT))
+                return len(list(inbox.requests()))
+
+            world.submit()
+            assert arrived() == 1  # it had nothing to do
+            for _ in range(2 * frames.TOGETHER + 3):
+                world.submit()
+            assert arrived() == 2 * frames.TOGETHER
+            await asyncio.sleep(0)
+            assert arrived() == 3
+
+
+async def test_a_replica_that_dies_while_it_is_sent_many_requests_loses_none(world):
+    replica, other = world.unborn("a"), await world.replica("b")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(replica.path)
+        listener.listen()
+        world.apply(iris=(revision(replica),))
+        await world.ready()
+        listener.accept()[0].close()
+    askers = [world.submit() for _ in range(3 * frames.TOGETHER)]  # before the loop sees that it is gone
+    world.apply(iris=(revision(other),))
+    assert {await asker.outcome() for asker in askers} == {(200, "b")}
 
 
 async def test_requests_are_held_until_a_replica_comes(world):
