@@ -14,6 +14,7 @@ from typing import NamedTuple
 MAX_ROWS = 64
 NEAR = 1.10
 PAYS = 1.10
+LONG_PAYS = 1.25  # of calls over LONG_US: they are few, so their measure is rough, and all in a batch wait for its end
 CALL_US = 30.0  # what a call costs around the model: stacking, splitting, system calls
 LONG_US = 2000.0  # a call that is worth a hand-over to another thread
 PIECE_US = 50_000.0
@@ -48,7 +49,8 @@ def best_rows(curve: Curve) -> int:
         return MAX_ROWS
     each = {rows: (us + CALL_US) / rows for rows, us in curve if rows <= MAX_ROWS}
     least = min(each.values())
-    if each[min(each)] < least * PAYS:
+    alone = min(each)
+    if each[alone] < least * (PAYS if alone * each[alone] < LONG_US else LONG_PAYS):
         return 1
     near = [(rows, us) for rows, us in curve if rows in each and each[rows] <= least * NEAR]
     short = [rows for rows, us in near if us <= LONG_US]
