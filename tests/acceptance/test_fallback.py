@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -45,7 +46,9 @@ def test_a_revision_that_crashes_again_and_again_is_given_up_for_the_one_before(
     assert version(platform, "falls", -1) == "1"
     told = platform.call("GET", "/v1/endpoints/falls", control=True).json()["fell_back"]
     assert (told["from_revision"], told["to_revision"]) == (2, 1)
-    assert told["why"] == "its replicas died 3 times in a row, the last by exit code 7"
+    why = re.fullmatch(r"its replicas died (\d+) times in a row, the last by exit code 7", told["why"])
+    assert why, told["why"]
+    assert 3 <= int(why[1]) <= 5, "on a busy machine one more dies before the third death is seen"
     described = platform.run("describe", "falls").stdout
     assert "from revision 2 to 1, since its replicas died" in described
     deploy(platform, tmp_path, "falls", FRAGILE.replace("os._exit(7)", "pass"))
