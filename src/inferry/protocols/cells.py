@@ -38,14 +38,19 @@ PACK = {
 }  # fmt: skip
 
 
-def _cell_type(datatype: str) -> Any:
+def _kind(datatype: str) -> Any:
     if datatype in FLOATS:
         return float
     return {"BOOL": bool, "BYTES": str}.get(datatype, int)
 
 
+def cell_type(datatype: str, nullable: bool) -> Any:
+    """The type of a JSON value that is a cell."""
+    return _kind(datatype) | None if nullable else _kind(datatype)
+
+
 LISTS: dict[tuple[str, bool], Any] = {
-    (datatype, nullable): list[_cell_type(datatype) | None] if nullable else list[_cell_type(datatype)]  # type: ignore[misc]
+    (datatype, nullable): list[cell_type(datatype, nullable)]  # type: ignore[misc]
     for datatype in DTYPES
     for nullable in (False, True)
 }
@@ -166,7 +171,7 @@ def pack(cells: Sequence[Any], datatype: str, nulls: bool) -> Array:
 
 def read_cell(value: Any, spec: TensorSpec, datatype: str, nulls: bool, where: Where, index: int) -> Any:
     """One cell in the type its datatype takes, or InvalidInput that says where and why not."""
-    kind = _cell_type(datatype)
+    kind = _kind(datatype)
     words = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}[kind]
     if value is None:
         if nulls:

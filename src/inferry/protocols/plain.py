@@ -17,8 +17,8 @@ such inputs take and give a value in place of a list of one. An open signature t
 JSON value.
 
 Data flow: body -> `unwrap` -> nested lists by input name -> `flatten` + `read_cells` ->
-arrays -> Call with `rows`; answer arrays -> one object a row -> JSON. When an output does not
-go row by row, `predictions` has one element with the whole arrays.
+arrays -> Call with `rows`; answer arrays -> `predictions`, one object a row -> JSON. Rows of numbers
+and records of plain values, which is most of what comes, go the short way of `quick`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from inferry.errors import InferryError, InvalidInput, ModelFailed
+from inferry.errors import InferryError, InvalidInput
 from inferry.interfaces.codec import Call, Encoded
 from inferry.media.kinds import CONTENTS, HEAD, kind_of
 from inferry.protocols import answers, csv_answer, tensors
@@ -52,12 +52,12 @@ from inferry.protocols.cells import (
     unknown_name,
 )
 from inferry.protocols.forms import plain_error
+from inferry.protocols.predictions import Predictions
+from inferry.protocols.quick import WRAPPERS, QuickRows
 from inferry.protocols.tensors import Array
-from inferry.types.feedback import label_text
 from inferry.types.frames import CONTENT_CSV, CONTENT_JSON, FLAG_CSV, Request
 from inferry.types.signature import Signature, TensorSpec
 
-WRAPPERS = ("inputs", "instances")
 AS_CSV: dict[str, Any] = {"csv": True}
 
 
@@ -71,7 +71,8 @@ class PlainCodec:
         self._word = "column" if signature.kind == "table" else "input"
         self._specs = signature.inputs
         self._names = frozenset(spec.name for spec in signature.inputs)
-        self._outputs = {spec.name: spec for spec in signature.outputs}
+        self._predictions = Predictions(signature)
+        self._quick = QuickRows(signature)
         self._by_row = all(tensors.by_row(spec) for spec in signature.inputs)
         self._decoder = msgspec.json.Decoder()
         self._flat: Any = None
@@ -82,6 +83,9 @@ class PlainCodec:
 
     def decode(self, request: Request) -> Call:
         """A Call from a request body. Raises InvalidInput."""
+        read = self._quick.read(request.body)
+        if read is not None:
+            return self.call(request, read)
         value = self._unwrap(parse(self._decoder, request.body, self.hint))
         return self.call(request, (value, 0) if self._open else self.arrays(self._named(value)))
 
@@ -236,38 +240,12 @@ class PlainCodec:
         file = lone_file(outputs)
         if file is not None:
             return file
-        predictions = answers.jsonable(outputs) if self._open else self._predictions(call.rows, outputs)
+        predictions = answers.jsonable(outputs) if self._open else self._predictions.rows(call.rows, outputs)
         version: str | int = int(call.version) if call.version.isdecimal() and len(call.version) < 19 else call.version
         if call.options is AS_CSV:
             return Encoded(CONTENT_CSV, 0, csv_answer.write(predictions))
         body = {"model": call.name, "version": version, "predictions": predictions}
         return Encoded(CONTENT_JSON, 0, answers.write(body))
-
-    def _predictions(self, rows: int, outputs: dict[str, Any]) -> list[dict[str, Any]]:
-        arrays = {name: np.asarray(value) for name, value in outputs.items()}
-        if not arrays:
-            raise ModelFailed("The model answered nothing.")
-        if rows < 1 or any(not array.shape or array.shape[0] != rows for array in arrays.values()):
-            return [{name: answers.values(array) for name, array in arrays.items()}]
-        columns = [self._column(name, array) for name, array in arrays.items()]
-        names = tuple(arrays)
-        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-    def _column(self, name: str, array: Array) -> list[Any]:
-        """One value a row: probabilities by label, a lone value without its list."""
-        spec = self._outputs.get(name)
-        if spec is not None and spec.labels and array.ndim == 2 and array.shape[1] == len(spec.labels):
-            labels = [label_text(label) for label in spec.labels]
-            rows: list[list[Any]] = answers.values(array)
-            if spec.top:
-                return [_likeliest(labels, row, spec.top) for row in rows]
-            return [dict(zip(labels, row, strict=True)) for row in rows]
-        if spec is not None and spec.json:
-            return [msgspec.Raw(str(text).encode()) for text in array.tolist()]
-        if spec is not None and _one_a_row(spec) and array.ndim == 2 and array.shape[1] == 1:
-            array = array[:, 0]
-        listed: list[Any] = answers.values(array)
-        return listed
 
     def refuse(self, error: InferryError) -> bytes:
         """The error in the plain form."""
@@ -285,12 +263,6 @@ def lone_file(outputs: Any) -> Encoded | None:
         return None
     content = CONTENTS.get(kind_of(outputs[:HEAD]))
     return None if content is None else Encoded(content, 0, outputs)
-
-
-def _likeliest(labels: list[str], scores: list[Any], count: int) -> dict[str, Any]:
-    """The labels with the highest scores, the highest first."""
-    order = sorted(range(len(labels)), key=lambda at: -scores[at])[:count]
-    return {labels[at]: scores[at] for at in order}
 
 
 def _depth(value: Any) -> int:
