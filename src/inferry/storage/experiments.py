@@ -18,6 +18,7 @@ from sqlalchemy import Connection, RowMapping, delete, func, insert, select, upd
 from inferry.errors import Conflict, InvalidInput, NotFound
 from inferry.policy import events, quality, traffic
 from inferry.storage.base import Base
+from inferry.storage.chunks import chunks
 from inferry.storage.endpoint_rows import keep_traffic, need_endpoint, need_revision
 from inferry.storage.moves import refuse_while_moving
 from inferry.storage.rows import to_text
@@ -26,9 +27,6 @@ from inferry.storage.told import tell
 from inferry.types.analysis import Moments
 from inferry.types.experiment import Experiment, ExperimentRecord, Report, Seen
 from inferry.types.feedback import Capture, Joined
-
-CHUNK = 500
-
 
 _EXPERIMENT = msgspec.json.Decoder(Experiment)
 _REPORT: msgspec.json.Decoder[Report | None] = msgspec.json.Decoder(Report | None)
@@ -162,8 +160,8 @@ def _running(connection: Connection, endpoints: dict[str, Any]) -> list[Experime
 
 def _known(connection: Connection, id: str, units: list[str]) -> set[str]:
     found: set[str] = set()
-    for start in range(0, len(units), CHUNK):
-        these = exposures.c.unit.in_(units[start : start + CHUNK])
+    for chunk in chunks(units):
+        these = exposures.c.unit.in_(chunk)
         found |= set(connection.scalars(select(exposures.c.unit).where(exposures.c.experiment == id, these)))
     return found
 

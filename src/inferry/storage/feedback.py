@@ -15,12 +15,12 @@ from sqlalchemy import Connection, RowMapping, Table, delete, func, insert, sele
 
 from inferry.policy import feedback as policy
 from inferry.storage.base import Base
+from inferry.storage.chunks import chunks
 from inferry.storage.experiments import expose, note_outcomes
 from inferry.storage.rows import to_text
 from inferry.storage.tables import captures, truths
 from inferry.types.feedback import Capture, FeedbackItem, FeedbackResult, Joined, Label, Prediction, Truth
 
-CHUNK = 500
 """Ids in one statement; databases limit how many there may be."""
 
 Key = tuple[str, str]
@@ -174,9 +174,7 @@ def _change(connection: Connection, truth: Truth) -> None:
 
 def _with_ids(connection: Connection, table: Table, ids: Iterable[str]) -> Iterator[RowMapping]:
     """All rows of these requests, whichever endpoint answered."""
-    ordered = sorted(ids)
-    for start in range(0, len(ordered), CHUNK):
-        chunk = ordered[start : start + CHUNK]
+    for chunk in chunks(sorted(ids)):
         yield from connection.execute(select(table).where(table.c.request.in_(chunk))).mappings().all()
 
 

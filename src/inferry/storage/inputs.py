@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, RowMapping, delete, func, insert, select
 
 from inferry.storage.base import Base
+from inferry.storage.chunks import chunks
 from inferry.storage.tables import inputs
 from inferry.types.replay import InputsKept, KeptInput
-
-CHUNK = 500
 
 
 class Inputs(Base):
@@ -25,8 +24,7 @@ class Inputs(Base):
         new = {(one.request, one.endpoint): one for one in reversed(given)}
         ids = sorted({one.request for one in given})
         with self._writing() as connection:
-            for start in range(0, len(ids), CHUNK):
-                chunk = ids[start : start + CHUNK]
+            for chunk in chunks(ids):
                 query = select(inputs.c.request, inputs.c.endpoint).where(inputs.c.request.in_(chunk))
                 for request, endpoint in connection.execute(query):
                     new.pop((request, endpoint), None)

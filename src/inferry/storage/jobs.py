@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, func
 from inferry.errors import Conflict, IdempotencyMismatch, InferryError, NotFound
 from inferry.policy.events import job_ended
 from inferry.storage.base import Base, any_row
+from inferry.storage.chunks import chunks, padded
 from inferry.storage.rows import plain, to_text
 from inferry.storage.schema import open_database
 from inferry.storage.tables import job_bodies, jobs, keys
@@ -22,7 +23,6 @@ from inferry.storage.told import tell
 from inferry.types.job_orders import Add, Again, Cancel, End, Order, Purge, Reclaim, Renew, Retry, Take, Taken
 from inferry.types.jobs import ENDED, REQUEST, RESULT, Headers, Job, Reason
 
-CHUNK = 500
 TOP = 9
 
 _HEADERS = msgspec.json.Decoder(Headers)
@@ -98,8 +98,8 @@ class SqlJobs(Base):
         """Those that are there."""
         found: dict[str, Job] = {}
         with self._reading() as connection:
-            for start in range(0, len(ids), CHUNK):
-                query = select(jobs).where(jobs.c.id.in_(ids[start : start + CHUNK]))
+            for chunk in chunks(ids):
+                query = select(jobs).where(jobs.c.id.in_(chunk))
                 found |= {row["id"]: _job(row) for row in connection.execute(query).mappings()}
         return found
 
@@ -135,7 +135,7 @@ def _take(connection: Connection, order: Take) -> Taken:
     mine = (jobs.c.endpoint == order.endpoint) & (jobs.c.state == "waiting")
     query = select(jobs).where(mine, jobs.c.due <= order.now).order_by(jobs.c.rank, jobs.c.id).limit(order.most)
     found = [_job(row) for row in connection.execute(query).mappings()]
-    ids = [job.id for job in found]
+    ids = padded([job.id for job in found])
     if ids:
         begun = {"state": "running", "lease": order.lease, "fence": jobs.c.fence + 1}
         connection.execute(update(jobs).where(jobs.c.id.in_(ids)).values(begun))
@@ -144,7 +144,7 @@ def _take(connection: Connection, order: Take) -> Taken:
         select(job_bodies.c.job, job_bodies.c.body).where(job_bodies.c.job.in_(ids), job_bodies.c.part == REQUEST)
     )
     bodies = {row[0]: bytes(row[1]) for row in rows} if ids else {}
-    callers = {job.key for job in found}
+    callers = padded({job.key for job in found})
     good = set(connection.scalars(select(keys.c.id).where(keys.c.id.in_(callers))))
     revoked = frozenset(job.id for job in found if job.key not in good)
     taken = tuple(
@@ -242,7 +242,7 @@ def _purge(connection: Connection, order: Purge) -> list[Job]:
     old = (jobs.c.expires > 0) & (jobs.c.expires < order.now)
     found = [_job(row) for row in connection.execute(select(jobs).where(old).limit(order.most)).mappings()]
     if found:
-        ids = [job.id for job in found]
+        ids = padded([job.id for job in found])
         connection.execute(delete(job_bodies).where(job_bodies.c.job.in_(ids)))
         connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Engine, event
 
 from inferry.storage import open_store
 from inferry.testing.store_contract import make_commit
@@ -39,6 +40,23 @@ def test_a_capture_is_kept_once_and_the_first_stays(store) -> None:
     assert met == []
     assert store.captures("fraud", 1, 1000.0, 10) == [capture(), capture("s")]
     assert store.captured("fraud", 0.0) == {1: 2}
+
+
+def test_requests_in_any_number_make_few_statements(store) -> None:
+    """A driver keeps each text of SQL that it prepared, on each connection: of a hundred lengths, some megabytes."""
+    texts: set[str] = set()
+    listener = lambda *arguments: texts.add(arguments[2])  # noqa: E731
+    event.listen(Engine, "before_cursor_execute", listener)
+    try:
+        for count in range(1, 100):
+            ids = [f"{count}-{number}" for number in range(count)]
+            new, _ = store.add_captures([capture(id) for id in ids], 1.0)
+            assert sorted(one.request for one in new) == sorted(ids)
+            results, _ = store.add_truths([item(id) for id in ids], ALL, 2.0)
+            assert {one.status for one in results} == {"matched"}
+    finally:
+        event.remove(Engine, "before_cursor_execute", listener)
+    assert len(texts) < 60
 
 
 def test_truth_meets_a_capture_whichever_comes_first(store) -> None:
