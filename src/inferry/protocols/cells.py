@@ -169,6 +169,18 @@ def pack(cells: Sequence[Any], datatype: str, nulls: bool) -> Array:
     return array
 
 
+def pack_columns(specs: Sequence[TensorSpec], columns: Iterable[Sequence[Any]], word: str) -> dict[str, Array]:
+    """A table's columns of checked cells as arrays. Raises as `pack` does, and InvalidInput for an unknown category."""
+    arrays = {
+        spec.name: pack(column, spec.datatype, takes_null(spec, spec.datatype))
+        for spec, column in zip(specs, columns, strict=True)
+    }
+    for spec in specs:
+        if spec.closed:
+            check_known(arrays[spec.name], spec, locate(spec, arrays[spec.name].shape, word))
+    return arrays
+
+
 def read_cell(value: Any, spec: TensorSpec, datatype: str, nulls: bool, where: Where, index: int) -> Any:
     """One cell in the type its datatype takes, or InvalidInput that says where and why not."""
     kind = _kind(datatype)

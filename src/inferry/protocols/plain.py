@@ -37,13 +37,12 @@ from inferry.media.kinds import CONTENTS, HEAD, kind_of
 from inferry.protocols import answers, csv_answer, tensors
 from inferry.protocols.cells import (
     LISTS,
-    check_known,
     decode_b64,
     flatten,
     is_file,
     list_names,
     locate,
-    pack,
+    pack_columns,
     parse,
     read_cells,
     read_files,
@@ -209,16 +208,9 @@ class PlainCodec:
             columns = msgspec.convert([named[spec.name] for spec in self._specs], self._flat)
             if not all(columns):
                 return None
-            packed = zip(self._specs, columns, strict=True)
-            arrays = {
-                spec.name: pack(column, spec.datatype, takes_null(spec, spec.datatype)) for spec, column in packed
-            }
+            return pack_columns(self._specs, columns, self._word)
         except (msgspec.ValidationError, OverflowError, struct.error):
             return None
-        for spec in self._specs:
-            if spec.closed:
-                check_known(arrays[spec.name], spec, locate(spec, arrays[spec.name].shape, self._word))
-        return arrays
 
     def _array(self, value: Any, spec: TensorSpec) -> Array:
         """The checked array of one input."""
@@ -226,7 +218,7 @@ class PlainCodec:
         if type(value) is list and value and is_file(value[0], spec):
             files = read_files(value, locate(spec, (len(value),), self._word))
             return tensors.fit(files, "BYTES", spec, column=False)
-        single = _one_a_row(spec) and type(value) is list and _depth(value) == 1
+        single = tensors.one_a_row(spec) and type(value) is list and _depth(value) == 1
         cells, found = flatten(value, shape[:1] if single else shape, f"{self._word.capitalize()} {spec.name!r}")
         if single:
             found = (len(cells), 1)
@@ -281,16 +273,11 @@ def _is_value(value: Any, lone: TensorSpec | None) -> bool:
     return lone is not None and (is_file(value, lone) or decode_b64(value) is not None)
 
 
-def _one_a_row(spec: TensorSpec) -> bool:
-    """Shape [-1, 1] (or [1, 1]): a single value a row."""
-    return len(spec.shape) == 2 and spec.shape[1] == 1 and tensors.by_row(spec)
-
-
 def _is_row(value: Any, spec: TensorSpec) -> bool:
     """Whether a value is one row of the input, not an array of rows."""
     if type(value) is list and value and is_file(value[0], spec):
         return False
-    return _depth(value) < (1 if _one_a_row(spec) else len(spec.shape))
+    return _depth(value) < (1 if tensors.one_a_row(spec) else len(spec.shape))
 
 
 def lift(value: Any, spec: TensorSpec) -> Any:
@@ -311,5 +298,5 @@ def _hint(signature: Signature) -> str:
 
 
 def _example(spec: TensorSpec, word: str) -> str:
-    depth = len(spec.shape) - (1 if tensors.by_row(spec) else 0) - (1 if _one_a_row(spec) else 0)
+    depth = len(spec.shape) - (1 if tensors.by_row(spec) else 0) - (1 if tensors.one_a_row(spec) else 0)
     return "[" * depth + (f"{word}, ..." if depth else word) + "]" * depth

@@ -14,7 +14,7 @@ import numpy as np
 
 from inferry.errors import ModelFailed
 from inferry.protocols import answers
-from inferry.protocols.tensors import Array, by_row
+from inferry.protocols.tensors import Array, one_a_row
 from inferry.types.feedback import label_text
 from inferry.types.signature import Signature, TensorSpec
 
@@ -48,7 +48,7 @@ class Predictions:
 def _column_of(spec: TensorSpec) -> Column:
     """How an output's array becomes one value a row."""
     labels = [label_text(label) for label in spec.labels]
-    single = len(spec.shape) == 2 and spec.shape[1] == 1 and by_row(spec)
+    single = one_a_row(spec)
 
     def column(array: Array) -> list[Any]:
         if labels and array.ndim == 2 and array.shape[1] == len(labels):

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from inferry.protocols import tensors
-from inferry.protocols.cells import cell_type, check_known, locate, pack, takes_null
+from inferry.protocols.cells import cell_type, pack, pack_columns, takes_null
 from inferry.protocols.tensors import FLOATS, Array
 from inferry.types.signature import Signature, TensorSpec
 
@@ -31,7 +31,6 @@ class QuickRows:
 
     def __init__(self, signature: Signature) -> None:
         self._specs = signature.inputs
-        self._closed = [spec for spec in signature.inputs if spec.closed]
         self._rest = 0
         row = _row_type(signature)
         self._table = signature.kind == "table"
@@ -76,13 +75,7 @@ class QuickRows:
 
     def _records(self, rows: list[Any]) -> dict[str, Array]:
         columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
-        arrays = {
-            spec.name: pack(column, spec.datatype, takes_null(spec, spec.datatype))
-            for spec, column in zip(self._specs, columns, strict=True)
-        }
-        for spec in self._closed:
-            check_known(arrays[spec.name], spec, locate(spec, (len(rows),), "column"))
-        return arrays
+        return pack_columns(self._specs, columns, "column")
 
 
 def _unwrap(value: Any) -> Any:

@@ -245,6 +245,11 @@ def by_row(spec: TensorSpec) -> bool:
     return bool(spec.shape) and spec.shape[0] in (-1, 1)
 
 
+def one_a_row(spec: TensorSpec) -> bool:
+    """Shape [-1, 1] (or [1, 1]): a single value a row."""
+    return len(spec.shape) == 2 and spec.shape[1] == 1 and by_row(spec)
+
+
 def count_rows(signature: Signature, inputs: Mapping[str, Array]) -> int:
     """Rows of a call, 0 when not countable. Where rows must agree, they are checked."""
     sizes = {spec.name: inputs[spec.name].shape[0] for spec in signature.inputs if by_row(spec)}
