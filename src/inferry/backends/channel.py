@@ -14,7 +14,7 @@ from typing import NamedTuple, Self, cast
 
 import msgspec
 
-from inferry.backends.memory import held_by, shared_by
+from inferry.backends.memory import Gauge, shared_by
 from inferry.errors import DeadlineExceeded, Unavailable
 from inferry.interfaces.lead import Alone, Permit
 from inferry.types import frames
@@ -50,6 +50,7 @@ class Channel(asyncio.Protocol):
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.stopping = False
         self.killed: Callable[[], str] = lambda: ""  # what the kernel says of its end
+        self._gauge: Gauge | None = None
         self._transport: asyncio.Transport | None = None
         self._inbox = frames.Inbox(1 << 16)
         self._ids = itertools.count(1)
@@ -75,7 +76,10 @@ class Channel(asyncio.Protocol):
 
     def held(self) -> Held | None:
         """Its private memory, None when the process is gone."""
-        return held_by(self.status.pid) if self._far is None else None
+        if self._far is not None:
+            return None
+        self._gauge = self._gauge or Gauge(self.status.pid)
+        return self._gauge.held()
 
     def shared(self) -> int:
         """What it has mapped of its bundle's files together with others."""

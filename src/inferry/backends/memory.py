@@ -2,13 +2,16 @@
 
 Data flow: /proc/PID/smaps_rollup -> pages that only this process has mapped. Replicas are forked from a zygote and map
 the same files, so their resident memory counts the same pages many times: what ends with one of them is its private
-memory alone (Documentation/filesystems/proc.rst). /proc/meminfo and the limits of our cgroups -> what there is.
+memory alone (Documentation/filesystems/proc.rst). To count them the kernel walks through all that a process has mapped,
+and what it wants mapped meanwhile waits: so who looks again and again has a `Gauge`, which goes by the counters of
+/proc/PID/status while those stay as they were. /proc/meminfo and the limits of our cgroups -> what there is.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from inferry.types.density import Held
@@ -17,6 +20,47 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 KB = 1024
 UNLIMITED = 1 << 60
 CGROUPS = Path("/sys/fs/cgroup")
+LEAST_MOVED, PART_MOVED = 4_000_000, 16
+LEAST_REST_S, MOST_REST_S = 1.0, 60.0
+
+
+class Gauge:
+    """What a process and all that it started hold, for whoever asks each second.
+
+    Its pages are counted when its resident memory moved by a sixteenth (and 4 MB), and else at ages that double, up to
+    once in a minute: pages that it no longer shares, because it wrote to them, do not show in the counters.
+    """
+
+    def __init__(self, pid: int, proc: Path = Path("/proc"), clock: Callable[[], float] = time.monotonic) -> None:
+        self._pid, self._proc, self._clock = pid, proc, clock
+        self._born = clock()
+        self._counted: Held | None = None
+        self._resident = 0
+        self._due = 0.0
+
+    def held(self) -> Held | None:
+        """What they hold, None when they are gone."""
+        resident, peak = self._counters()
+        if not resident:
+            return None
+        now, counted, moved = self._clock(), self._counted, resident - self._resident
+        if counted is None or now >= self._due or abs(moved) > max(LEAST_MOVED, counted.private // PART_MOVED):
+            self._counted, self._resident = held_by(self._pid, self._proc), resident
+            self._due = now + min(MOST_REST_S, max(LEAST_REST_S, now - self._born))
+            return self._counted
+        private = max(0, counted.private + moved)
+        return Held(private=private, peak=max(counted.peak, private + peak - resident))
+
+    def _counters(self) -> tuple[int, int]:
+        """Resident memory now, and the most."""
+        resident = peak = 0
+        for pid in tree(self._pid, self._proc):
+            try:
+                status = fields(self._proc / str(pid) / "status")
+            except (OSError, ValueError):
+                continue
+            resident, peak = resident + status.get("VmRSS", 0), peak + status.get("VmHWM", 0)
+        return resident, peak
 
 
 def held_by(pid: int, proc: Path = Path("/proc")) -> Held | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from inferry.control.background import in_background
 from inferry.control.inputs import Inputs
 from inferry.errors import InferryError, InternalError, InvalidInput, NotFound
 from inferry.interfaces.feedback import FeedbackStore
@@ -78,7 +79,7 @@ class Feedback:
     async def keep(self, batch: CaptureBatch) -> None:
         """Answers that are on disk when this returns. Raises what the store raises."""
         now = self._clock()
-        new, met = await asyncio.to_thread(self._write, batch.answers, now)
+        new, met = await in_background(self._write, batch.answers, now)
         self._watch(new, met)
 
     def _write(self, answers: Sequence[Captured], now: float) -> tuple[list[Capture], list[Joined]]:

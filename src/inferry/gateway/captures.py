@@ -1,9 +1,9 @@
 """Captures: answers that are kept, so that feedback can be joined to them.
 
 Data flow: an answer was sent -> `take` notes it, unless its endpoint's share of this second is used up -> a bounded
-queue -> batches to control, one at a time -> control says that one is on disk -> the next. Where an endpoint asks for
-it, a share of them goes with the request's body. Nothing of either is read here. Without control the queue fills, and
-then the oldest are dropped and counted.
+queue -> each second a batch to control -> control says that it is on disk -> the next, when many wait. Where an
+endpoint asks for it, a share of them goes with the request's body. Nothing of either is read here. Without control the
+queue fills, and then the oldest are dropped and counted.
 """
 
 from __future__ import annotations
@@ -130,8 +130,9 @@ class Captures:
             self._bytes -= sum(map(size_of, batch))
 
     def kept(self, number: int) -> None:
-        """Control has a batch on disk."""
-        if self._flights.pop(number, None) is not None:
+        """Control has a batch on disk. What came meanwhile goes with the others of its second: to write many at once
+        costs control little more than to write a few."""
+        if self._flights.pop(number, None) is not None and (not self._left or len(self._queue) >= MAX_BATCH):
             self.push()
 
     def lost(self) -> None:

@@ -178,6 +178,25 @@ def test_batches_go_one_at_a_time_unless_feedback_waits_for_them(world, monkeypa
     assert world.control.ids == ["0", "1", "2", "3", "4", "5"]
 
 
+def test_what_comes_while_control_writes_waits_for_its_second_unless_it_is_many(world, monkeypatch) -> None:
+    monkeypatch.setattr(module, "MAX_BATCH", 3)
+    answer(world, b"0")
+    world.loop.second()
+    answer(world, b"1")
+    world.captures.kept(1)
+    assert world.control.ids == ["0"]
+    world.loop.second()
+    assert world.control.ids == ["0", "1"]
+    for n in range(2, 6):
+        answer(world, b"%d" % n)
+    world.captures.kept(2)
+    assert world.control.ids == ["0", "1", "2", "3", "4"]
+    world.loop.second()  # control has a batch to write
+    assert len(world.control.batches) == 3
+    world.captures.kept(3)
+    assert world.control.ids == ["0", "1", "2", "3", "4", "5"]  # no other second may come
+
+
 def test_what_control_did_not_confirm_goes_again_in_order(world, monkeypatch) -> None:
     monkeypatch.setattr(module, "MAX_BATCH", 2)
     for n in range(5):
