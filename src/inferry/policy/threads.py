@@ -11,12 +11,13 @@ than none. So a model that can be had both ways is asked the other way now and t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable
 from statistics import median
 
 PAYS = 1.2
 SOON = 32  # calls between tries when nothing is known, or what was known has changed
-RARELY = 1024  # between tries that found nothing again and again: the 99th percentile does not see them
+RARELY = 256  # between tries that found nothing again and again: the 99th percentile does not see two calls of these
 SLOWER = 4
 TRIES = 3
 BETTER = 0.85  # of the time that the present way takes
@@ -53,15 +54,15 @@ class Ways:
     """Which of two ways to call a model is the quicker one now: with many threads, or with one.
 
     After `SOON` calls two go the other way, the first to warm it up; the second is compared with what a call of the
-    same shape takes (a moving average). When the median of `TRIES` of them took less than `BETTER` of that, the other
-    way is taken from then on. Tries that find nothing become rarer, until what calls take drifts.
+    same shape takes (a moving average). When the median of the last `TRIES` took less than `BETTER` of that, the other
+    way is taken from then on. Tries become rarer while they find nothing, and what calls take stays.
     """
 
     def __init__(self, *, many: bool) -> None:
         self.many = many
         self._usual: dict[Hashable, float] = {}
         self._then: dict[Hashable, float] = {}
-        self._ratios: list[float] = []
+        self._ratios: deque[float] = deque(maxlen=TRIES)
         self._every = SOON
         self._since = 0
 
@@ -92,14 +93,11 @@ class Ways:
 
     def _tried(self, ratio: float) -> None:
         self._ratios.append(ratio)
-        if len(self._ratios) < TRIES:
-            return
-        found = median(self._ratios)
-        self._ratios.clear()
-        if found < BETTER:
+        if len(self._ratios) == TRIES and median(self._ratios) < BETTER:
             self.many = not self.many
             self._usual.clear()
             self._then.clear()
+            self._ratios.clear()
             self._every = SOON
         else:
-            self._every = min(RARELY, self._every * SLOWER)
+            self._every = SOON if ratio < BETTER else min(RARELY, self._every * SLOWER)

@@ -58,7 +58,7 @@ def test_the_quicker_way_is_found_and_kept(many):
     ways = Ways(many=many)
     calls(ways, (TRIES + 1) * SOON, 2.7, 3.5)
     assert ways.many
-    assert calls(ways, 100 * RARELY, 2.7, 3.5) >= 99.5 * RARELY
+    assert calls(ways, 100 * RARELY, 2.7, 3.5) >= 99 * RARELY
 
 
 def test_a_machine_that_becomes_busy_and_free_again_is_followed():
@@ -69,8 +69,8 @@ def test_a_machine_that_becomes_busy_and_free_again_is_followed():
     assert not ways.many, "what calls take drifted, so it was tried again soon"
     calls(ways, 20 * RARELY, 4.7, 3.5)
     assert not ways.many
-    calls(ways, (TRIES + 1) * RARELY, 2.7, 3.5)
-    assert ways.many
+    calls(ways, RARELY + TRIES * (SOON + 2), 2.7, 3.5)
+    assert ways.many, "a try that found something was soon repeated"
 
 
 def test_ways_that_are_alike_do_not_change_places():
