@@ -35,6 +35,8 @@ SETTLE_SECONDS = 1.5
 HALF_LOAD = ("tiny", "mlp")
 FLOOR = ("image",)
 GRPC = "tiny"
+TURNS = 4
+"""So many, for each round, where what is asked is a difference of two figures and not a rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,7 @@ def race(model: str, servers: Sequence[Server], plan: Plan) -> Results:
             for turn in range(plan.rounds):
                 _round(agreeing, number, turn, plan, results)
             if number == 0:
+                _above_floor(agreeing, plan, results)
                 _half_load(agreeing, plan, results)
                 _grpc(agreeing, plan, results)
     return results
@@ -153,8 +156,6 @@ def _agreeing(servers: Sequence[Server], results: Results) -> list[Server]:
 
 def _round(servers: Sequence[Server], group: int, turn: int, plan: Plan, results: Results) -> None:
     first = turn % len(servers)
-    if results.model in FLOOR and group == 0:
-        results.floor.append({"round": turn, **floor(results.model, plan.seconds)})
     for scenario in SCENARIOS[results.model]:
         for server in [*servers[first:], *servers[:first]]:
             for door, post in server.posts(scenario.encoding):
@@ -184,12 +185,26 @@ def _figures(load: Load) -> dict[str, Any]:
     return {"rate": round(load.rate, 1), "p50": round(load.p50, 4), "p99": round(load.p99, 4), "errors": load.errors}
 
 
-def floor(model: str, seconds: float) -> dict[str, Any]:
-    """A bare loop over `session.run` in a process of its own: what no server can pass on one thread."""
+def floor(model: str, seconds: float) -> dict[str, float]:
+    """A bare loop over `session.run` in a process of its own, on one thread."""
     words = [sys.executable, "-m", "bench.peers.floor", str(model_file(model)), str(seconds)]
-    answer: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-    say(f"{model}: bare session.run {answer['rate']:,.0f}/s, p50 {answer['p50']:.2f} ms")
+    answer: dict[str, float] = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
     return answer
+
+
+def _above_floor(servers: Sequence[Server], plan: Plan, results: Results) -> None:
+    """How much longer a lone request takes through Inferry than the bare call, each time between two bare loops."""
+    post = next((post for server in servers if server.name == "inferry" for _, post in server.posts("binary")), None)
+    if results.model not in FLOOR or post is None:
+        return
+    for turn in range(plan.rounds * TURNS):
+        before = floor(results.model, plan.seconds / 2)
+        run(post, 1, WARM_UP)
+        served = run(post, 1, plan.seconds)
+        after = floor(results.model, plan.seconds / 2)
+        bare = {name: (before[name] + after[name]) / 2 for name in before}
+        results.floor.append({"round": turn, **bare, "served_p50": served.p50})
+        say(f"{results.model}: bare {bare['p50']:.2f} ms, served {served.p50:.2f} ms")
 
 
 def _half_load(servers: Sequence[Server], plan: Plan, results: Results) -> None:
@@ -197,7 +212,7 @@ def _half_load(servers: Sequence[Server], plan: Plan, results: Results) -> None:
     if results.model not in HALF_LOAD or generator() != "wrk":
         return
     most = max(scenario.connections for scenario in SCENARIOS[results.model])
-    for turn in range(plan.rounds):
+    for turn in range(plan.rounds * TURNS):
         for server in servers:
             if server.name not in {"inferry", REFERENCE}:
                 continue

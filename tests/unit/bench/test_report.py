@@ -75,7 +75,17 @@ def test_the_tables_name_everybody_and_why_somebody_is_missing():
     assert "- Tiny model, mosec: it ended with 1: no such file" in text
     assert "which shares the 2 cores with the server under test" in text
     assert "Versions: fastapi 1.0, mosec 0.9 (on Python 3.10.2), onnxruntime 2.0.\n" in text
-    assert "| Tiny model | **Inferry (plain)** | 250 | 0.50 | 1.25 | 0 |" in text
+    assert "| Tiny model | **Inferry (plain)** | 250 | 0.50 | 1.25 | 2.5x | 2.5-2.5 | 0 |" in text
+
+
+def test_what_a_server_adds_to_the_bare_call_is_the_middle_of_its_turns():
+    turns = [{"rate": 250.0, "p50": 4.0, "p99": 5.0, "served_p50": served} for served in (3.7, 4.75, 4.25, 4.5)]
+    text = report.tables({**DOCUMENT, "models": {"tiny": {**RESULTS, "floor": turns}}})
+    assert "250 a second, p50 4.00 ms, p99 5.00 ms. Of 4 turns" in text
+    assert (
+        "+0.38 ms from the bare one in the middle (-0.30 to +0.75), and less than half a millisecond longer in 2."
+        in text
+    )
 
 
 def test_publishing_replaces_what_is_between_the_markers_and_draws(tmp_path: Path):
