@@ -19,7 +19,7 @@ from tests.support.steady import Steady, describe
 BODY = {"x": 1}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # as its platform: tests of other modules may come in between
 def split(platform, tmp_path_factory):
     """The endpoint `split`: version 1 in revision 1 with 80 %, version 2 in revision 2 with 20 %."""
     folder = tmp_path_factory.mktemp("split")
