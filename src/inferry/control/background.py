@@ -1,4 +1,4 @@
-"""Background: work that goes on all the time and for which nobody waits.
+"""Background: work that goes on all the time and that hardly anybody waits for.
 
 Data flow: a call -> one thread of this process, with a tenth of the weight of others in the kernel's scheduler. Where
 gateways and replicas want all processors, requests go first, and this takes what is left.
@@ -7,6 +7,7 @@ gateways and replicas want all processors, requests go first, and this takes wha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -21,9 +22,10 @@ T = TypeVar("T")
 
 
 def _give_way() -> None:
-    """Linux has a priority of each thread."""
+    """Linux has a priority of each thread. A host that forbids to lower it keeps the work all the same."""
     mine = threading.get_native_id()
-    os.setpriority(os.PRIO_PROCESS, mine, os.getpriority(os.PRIO_PROCESS, mine) + NICE)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, mine, os.getpriority(os.PRIO_PROCESS, mine) + NICE)
 
 
 _thread = ThreadPoolExecutor(1, thread_name_prefix="background", initializer=_give_way)
