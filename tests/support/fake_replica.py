@@ -82,9 +82,8 @@ class FakeReplica:
         """Reply to one request."""
         if body is None:
             body = json.dumps({"by": self.name, "size": len(request.body)}).encode()
-        await self.write(
-            frames.pack_reply(request.id, fields.pop("kind", frames.RESULT), status=status, body=body, **fields)
-        )
+        kind = fields.pop("kind", frames.RESULT)
+        await self.write(frames.pack_reply(frames.Reply(request.id, kind, status=status, body=body, **fields)))
 
     async def write(self, data: bytes) -> None:
         """Any bytes at all."""

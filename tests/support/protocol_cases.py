@@ -16,9 +16,9 @@ def spec(name: str, datatype: str = "FP64", shape: tuple[int, ...] = (-1,), **mo
     return TensorSpec(name=name, datatype=datatype, shape=shape, **more)
 
 
-def request(body: bytes | Any, json_size: int = 0, version: bytes = b"3") -> Request:
+def request(body: bytes | Any, json_size: int = 0, version: str = "3") -> Request:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Request(1, INFER, DOOR_OIP, 0, json_size, 0, b"fraud", version, data)
+    return Request(1, INFER, DOOR_OIP, 0, json_size, 0, "fraud", version, data)
 
 
 def read(encoded: Encoded) -> Any:

@@ -226,8 +226,7 @@ class Core:
             self._count(endpoint, head, error.status)
             asker.refuse(head, error)
             return None
-        pending = Pending(asker, head, body, endpoint, now, now + timeout_us)
-        pending.revision = revision
+        pending = Pending(asker, head, body, len(body), endpoint, now, now + timeout_us, revision)
         self.inflight += 1
         self.bytes += pending.size
         if link is not None:

@@ -37,10 +37,11 @@ class Head:
 
     __slots__ = (
         "authorization", "chunks", "door", "endpoint", "expires", "fast", "flags", "headers", "id", "json_size",
-        "keep_alive", "later", "length", "media", "revision", "ring", "timed", "timeout", "version",
+        "keep_alive", "later", "length", "media", "raw", "revision", "ring", "timed", "timeout", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
+        self.raw = b""  # the bytes that this was read from
         self.fast = False
         self.door = frames.DOOR_PLAIN
         self.endpoint = b""
@@ -103,6 +104,7 @@ class Heads:
         head = self._known.get(data)
         if head is None:
             head = self._parse(data)
+            head.raw = data
             if head.fast and len(data) <= MAX_CACHED_HEAD:
                 if len(self._known) >= MAX_CACHED:
                     self._known.clear()

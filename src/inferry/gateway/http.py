@@ -18,7 +18,7 @@ from inferry.errors import HeadersTooLarge, InferryError
 from inferry.gateway import events
 from inferry.gateway.addressed import addressed
 from inferry.gateway.bodies import BodyReader
-from inferry.gateway.head import MAX_HEAD, BadHead, Head
+from inferry.gateway.head import MAX_CACHED_HEAD, MAX_HEAD, BadHead, Head
 from inferry.gateway.live import Body, LiveRevision, Pending
 from inferry.gateway.segments import Lease
 from inferry.gateway.services import Services, error_headers
@@ -49,6 +49,7 @@ class GatewayProtocol(SlowPath):
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=_loop)
         self.active = True
+        self._latest: Head | None = None  # of the last request here: most clients send the same one again
         self._pending: Pending | None = None
         self._busy = False
         self._events: events.Writer | None = None
@@ -83,43 +84,53 @@ class GatewayProtocol(SlowPath):
 
     def _advance(self, data: bytes | bytearray) -> None:
         """Handle as much of `data` as is complete; keep the rest."""
-        head = self._head
+        head, start = self._head, 0
         if head is None:
             if data[:1] in (b"\r", b"\n"):
                 data = data.lstrip(b"\r\n")  # blank lines before a request say nothing (RFC 9112, 2.2)
-            end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
-            if end < 0:
-                self._keep(data)
-                if len(data) >= MAX_HEAD:
-                    self._reject(HeadersTooLarge(f"The request's head is over {MAX_HEAD} bytes.", help="Send less."))
-                elif data:
-                    self._arm(self.shared.head_timeout_s)
-                return
-            self._disarm()
-            try:
-                head = self.shared.heads.get(bytes(data[: end + 4]))
-            except BadHead as bad:
-                self._reject(bad.error, bad.door)
-                return
-            self._door = head.door
-            if not head.fast:
-                self._hand_over(data, end)
-                return
-            start = end + 4
-            if len(data) - start < head.length:
+            head = self._latest
+            if head is None or not data.startswith(head.raw):
+                head = self._read_head(data)
+                if head is None:
+                    return
+            self._door, start = head.door, len(head.raw)
+        if len(data) - start < head.length:
+            if start:
                 self._await_body(head, data[start:])
-                return
-        else:
-            start = 0
-            if len(data) < head.length:
+            else:
                 self._keep(data)
-                return
+            return
+        if self._timer is not None:
             self._disarm()
-            self._head = None
+        self._head = None
         stop = start + head.length
-        body = bytes(memoryview(data)[start:stop])
-        self._keep(data[stop:])
+        body = bytes(data[start:stop])
+        if stop < len(data) or self._buffer:
+            self._keep(data[stop:])
         self._submit(head, body)
+
+    def _read_head(self, data: bytes | bytearray) -> Head | None:
+        """The head that `data` begins with; None when it is not whole yet, or not one for the hot path."""
+        end = data.find(b"\r\n\r\n", 0, MAX_HEAD)
+        if end < 0:
+            self._keep(data)
+            if len(data) >= MAX_HEAD:
+                self._reject(HeadersTooLarge(f"The request's head is over {MAX_HEAD} bytes.", help="Send less."))
+            elif data:
+                self._arm(self.shared.head_timeout_s)
+            return None
+        self._disarm()
+        try:
+            head = self.shared.heads.get(bytes(data[: end + 4]))
+        except BadHead as bad:
+            self._reject(bad.error, bad.door)
+            return None
+        self._door = head.door
+        if not head.fast:
+            self._hand_over(data, end)
+            return None
+        self._latest = head if len(head.raw) <= MAX_CACHED_HEAD else None
+        return head
 
     def _submit(self, head: Head, body: Body) -> None:
         self._busy = True
@@ -240,21 +251,12 @@ class GatewayProtocol(SlowPath):
         if transport.is_closing():
             return
         keep = head.keep_alive and not self._draining
-        lines = b"".join(
-            (
-                STATUS_LINE[status],
-                self.shared.date(self.server_state.default_headers),
-                content,
-                extra,
-                b"content-length: %d\r\n\r\n" % len(body)
-                if keep
-                else b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body),
-            )
-        )
-        if len(body) < PIPELINE_LIMIT:
-            transport.write(b"".join((lines, body)))
-        else:
-            transport.writelines((lines, body))
+        date, small = self.shared.date(self.server_state.default_headers), len(body) < PIPELINE_LIMIT
+        ending = b"content-length: %d\r\n\r\n" if keep else b"content-length: %d\r\nconnection: close\r\n\r\n"
+        lines = STATUS_LINE[status], date, content, extra, ending % len(body), body if small else b""
+        transport.write(b"".join(lines))
+        if not small:
+            transport.write(body)
         self._finish(keep)
 
     def _finish(self, keep: bool) -> None:

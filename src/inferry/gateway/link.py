@@ -25,6 +25,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from inferry.gateway.head import Head
 from inferry.gateway.live import Pending
 from inferry.gateway.segments import Lease, Pool
@@ -300,7 +302,7 @@ class Link:
             if lease is None or len(reply.body) != frames.ANSWER.size:
                 raise frames.FrameError("an answer in a segment that was not lent")
             (size,) = frames.ANSWER.unpack(reply.body)
-            reply = reply._replace(content=reply.content & ~frames.IN_SEGMENT, body=lease.answer(size))
+            reply = msgspec.structs.replace(reply, content=reply.content & ~frames.IN_SEGMENT, body=lease.answer(size))
         if reply.kind == frames.PART:
             pending = self.inflight.get(reply.id)
             if pending is not None and pending.head.flags & frames.FLAG_STREAM:

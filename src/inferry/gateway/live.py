@@ -10,6 +10,8 @@ import copy
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from inferry.errors import InferryError
 from inferry.gateway.head import Head
 from inferry.gateway.segments import Lease
@@ -43,29 +45,24 @@ class Asker(Protocol):
         ...
 
 
-class Pending:
-    """One request under way. Times are CLOCK_MONOTONIC microseconds."""
+class Pending(msgspec.Struct, eq=False):
+    """One request under way. Times are CLOCK_MONOTONIC microseconds. `size`: of its body. `heard`: whether a part of
+    its answer came. `copy`: the same request at a shadow revision."""
 
-    __slots__ = (
-        "asker", "body", "copy", "deadline", "endpoint", "head", "heard", "id", "link",
-        "moves", "revision", "size", "start", "streaming",
-    )  # fmt: skip
-
-    def __init__(self, asker: Asker, head: Head, body: Body, endpoint: LiveEndpoint, start: int, deadline: int) -> None:
-        self.asker = asker
-        self.head = head
-        self.body = body
-        self.size = len(body)
-        self.endpoint = endpoint
-        self.start = start
-        self.deadline = deadline
-        self.id = 0
-        self.moves = 0
-        self.streaming = False
-        self.heard = False  # whether a part of its answer came
-        self.link: Link | None = None
-        self.revision: LiveRevision | None = None
-        self.copy: Pair | None = None  # the same request at a shadow revision
+    asker: Asker
+    head: Head
+    body: Body
+    size: int
+    endpoint: LiveEndpoint
+    start: int
+    deadline: int
+    revision: LiveRevision | None = None
+    id: int = 0
+    moves: int = 0
+    streaming: bool = False
+    heard: bool = False
+    link: Link | None = None
+    copy: Pair | None = None
 
 
 class LiveRevision:

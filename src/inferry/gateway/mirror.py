@@ -125,7 +125,7 @@ class Mirror:
             return
         body = bytes(original.body.body()) if isinstance(original.body, Lease) else original.body
         pair = Pair(self, names)
-        twin = Pending(pair, original.head, body, endpoint, original.start, original.deadline)
+        twin = Pending(pair, original.head, body, len(body), endpoint, original.start, original.deadline)
         twin.revision = shadow
         original.copy = pair
         self.copies += 1
@@ -159,7 +159,7 @@ def _kept(reply: frames.Reply | None) -> frames.Reply | None:
     """A reply whose body stays, None for one that is too large."""
     if reply is None or len(reply.body) > MAX_BODY:
         return None
-    return reply._replace(body=bytes(reply.body))
+    return msgspec.structs.replace(reply, body=bytes(reply.body))
 
 
 def _differences(one: frames.Reply, other: frames.Reply) -> compare.Differences:

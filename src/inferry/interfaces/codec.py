@@ -6,18 +6,20 @@ Data flow in a replica: request frame -> `decode` -> Call -> (batched predict) -
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping
 from typing import Any, Protocol
+
+import msgspec
 
 from inferry.errors import InferryError
 from inferry.types.frames import Request
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct, eq=False):
     """A decoded request: `inputs` as the runtime takes them and `rows` along the first dimension
-    (0: not countable); `read`: tokens, once a model that tells them has answered. The rest is
-    for the codec that will encode the answer."""
+    (0: not countable). `views`: they lie in the body as it came, and must be copied before a model has them.
+    `alike`: what `alike` says of them, where the codec knows it already. `read`: tokens, once a model that tells them
+    has answered. The rest is for the codec that will encode the answer."""
 
     inputs: Any
     rows: int
@@ -26,17 +28,23 @@ class Call:
     version: str = ""
     wanted: tuple[tuple[str, bool], ...] = ()
     binary: bool = False
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = {}
     read: int = 0
+    alike: Hashable = None
+    views: bool = False
 
 
-@dataclass(slots=True)
-class Encoded:
+class Encoded(msgspec.Struct):
     """A reply body; `content` is a frames.CONTENT_* and `json_size` the size of its JSON head (0: all of it)."""
 
     content: int
     json_size: int
     body: bytes
+
+
+def alike(inputs: Mapping[str, Any]) -> Hashable:
+    """What is equal for named arrays that can be stacked along their first dimension."""
+    return tuple([(name, array.dtype.char, array.shape[1:]) for name, array in inputs.items()])
 
 
 class Codec(Protocol):

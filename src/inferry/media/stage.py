@@ -92,7 +92,7 @@ class Staged:
     def decode(self, request: Request) -> Call:
         """As of the codec."""
         call = self._codec.decode(request)
-        call.inputs = self._stage.prepare(call.inputs)
+        call.inputs, call.alike = self._stage.prepare(call.inputs), None
         return call
 
     def encode(self, call: Call, outputs: Any) -> Encoded:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Protocol
 
 MAX_ROWS = 64
 NEAR = 1.10
@@ -24,13 +24,23 @@ Curve = Sequence[tuple[int, float]]
 """(rows, microseconds of one call), rows growing."""
 
 
-class Waiting(NamedTuple):
-    """One decoded request. `shape` is equal for requests that can be stacked; None: never stacked.
-    `deadline` is in microseconds on the clock of `now` (0: none)."""
+class Waiting(Protocol):
+    """One decoded request."""
 
-    shape: Hashable
-    rows: int
-    deadline: int = 0
+    @property
+    def alike(self) -> Hashable:
+        """Equal for requests that can be stacked; None: never stacked."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has, at least one."""
+        ...
+
+    @property
+    def deadline(self) -> int:
+        """In microseconds on the clock of `now` (0: none)."""
+        ...
 
 
 def read_curve(measured: Mapping[str, float]) -> Curve:
@@ -90,12 +100,12 @@ def next_batch(
     """
     first = queue[0]
     chosen, rows = [0], first.rows
-    if first.shape is None or rows >= max_rows:
+    if first.alike is None or rows >= max_rows:
         return chosen
-    shape, earliest = first.shape, first.deadline
+    alike, earliest = first.alike, first.deadline
     for position in range(1, len(queue)):
         other = queue[position]
-        if other.shape != shape or rows + other.rows > max_rows:
+        if other.alike != alike or rows + other.rows > max_rows:
             continue
         if times:
             limit = min(earliest, other.deadline) if earliest and other.deadline else earliest or other.deadline

@@ -152,20 +152,23 @@ def takes_null(spec: TensorSpec, datatype: str) -> bool:
     return spec.nullable and (datatype in FLOATS or datatype == "BYTES")
 
 
-def pack(cells: Sequence[Any], datatype: str, nulls: bool) -> Array:
-    """Checked cells -> array. Raises OverflowError or struct.error when one is out of range."""
+def pack(cells: Sequence[Any], datatype: str, nulls: bool, shape: tuple[int, ...] | None = None) -> Array:
+    """Checked cells -> array, of one dimension unless a shape is given. Raises OverflowError or struct.error when one
+    is out of range."""
+    shape = (len(cells),) if shape is None else shape
     if datatype == "BYTES":
-        return objects(cells)
+        return objects(cells).reshape(shape)
     if datatype == "BOOL":
-        return np.array(cells, dtype=bool)
+        return np.array(cells, dtype=bool).reshape(shape)
     if datatype in ("FP64", "INT64"):  # no narrowing: numpy itself reads None as NaN and checks the range
-        return np.array(cells, DTYPES[datatype])
+        return np.array(cells, DTYPES[datatype]).reshape(shape)
     if nulls:
         cells = [float("nan") if cell is None else cell for cell in cells]
     # struct checks the narrower ranges the same way on all numpy versions and never warns
-    array = np.frombuffer(bytearray(struct.pack(f"<{len(cells)}{PACK[datatype]}", *cells)), DTYPES[datatype])
+    packed = bytearray(struct.pack(f"<{len(cells)}{PACK[datatype]}", *cells))
+    array: Array = np.ndarray(shape, DTYPES[datatype], packed)
     if datatype == "BF16":
-        return widen_bf16(round_bf16(array))
+        return widen_bf16(round_bf16(array)).reshape(shape)
     return array
 
 

@@ -81,7 +81,9 @@ class GrpcOipCodec:
             if plan is not None and len(raw) == len(plan.quick):
                 inputs = read_quick(plan.quick, body, raw)
                 if inputs is not None:
-                    return self._call(request, inputs, plan.rows, id, plan.wanted, binary=True)
+                    call = self._call(request, inputs, plan.rows, id, plan.wanted, binary=True)
+                    call.alike, call.views = plan.alike, True
+                    return call
             structure = self._structure(key)
             inputs = self._inputs(structure.inputs, body, raw)
         except WireError as error:
@@ -99,8 +101,8 @@ class GrpcOipCodec:
             inputs=inputs,
             rows=rows,
             id=id.decode(errors="replace") if id else "",
-            name=request.name.decode(errors="replace"),
-            version=request.version.decode(errors="replace"),
+            name=request.name,
+            version=request.version,
             wanted=wanted,
             binary=binary,
         )
@@ -228,12 +230,12 @@ def split(body: bytes | memoryview) -> tuple[bytes, bytes, list[tuple[int, int]]
 def read_quick(
     quick: Sequence[Quick], body: bytes | memoryview, raw: Sequence[tuple[int, int]]
 ) -> dict[str, Array] | None:
-    """The arrays of a known structure; None when a size is not as it was."""
+    """The arrays of a known structure, as views of the body; None when a size is not as it was."""
     inputs = {}
-    for (name, dtype, elements, size, shape), (start, end) in zip(quick, raw, strict=True):
+    for (name, dtype, size, shape), (start, end) in zip(quick, raw, strict=True):
         if end - start != size:
             return None
-        inputs[name] = np.frombuffer(body, dtype, elements, start).reshape(shape).copy()
+        inputs[name] = np.ndarray(shape, dtype, body, start)
     return inputs
 
 

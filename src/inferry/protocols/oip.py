@@ -33,7 +33,7 @@ from inferry.protocols.cells import flatten, locate, pack, parse, read_cells
 from inferry.protocols.forms import oip_error
 from inferry.protocols.named import NamedTensors
 from inferry.protocols.plans import PLAIN, Plan, Plans, keep
-from inferry.protocols.tensors import FLOATS, ITEM_SIZES, Array
+from inferry.protocols.tensors import DTYPES, FLOATS, ITEM_SIZES, Array
 from inferry.types.frames import CONTENT_BINARY, CONTENT_JSON, Request
 from inferry.types.signature import Signature, TensorSpec
 
@@ -119,7 +119,9 @@ class OipCodec:
             structure = bytes(body[:size])
             plan = self._plans.get(structure)
             if plan is not None and plan.size == len(body) - size:
-                return _call(request, read_quick(plan, body, size), plan.rows, "", plan.wanted, plan.binary)
+                call = _call(request, read_quick(plan, body, size), plan.rows, "", plan.wanted, plan.binary)
+                call.alike, call.views = plan.alike, True
+                return call
             whole = memoryview(body)
             body, raw = structure, whole[size:]
         head = self._parse(body)
@@ -201,19 +203,24 @@ class OipCodec:
 
     def _encode_quick(self, call: Call, named: Mapping[str, Any]) -> Encoded | None:
         """An answer whose outputs are all numbers in binary: its JSON depends on nothing but their shapes."""
-        found = [(name, *self._tensors.output(named, name)) for name in named]
-        if not PLAIN.issuperset([datatype for _, _, datatype in found]):
-            return None
-        key = call.name, call.version, *[(name, datatype, array.shape) for name, array, datatype in found]
+        shapes = []
+        for name, array in named.items():
+            if type(array) is not np.ndarray:
+                return None
+            shapes.append((name, array.dtype.str, array.shape))
+        key = call.name, call.version, *shapes
         head = self._heads.get(key)
         if head is None:
+            found = [(name, *self._tensors.output(named, name)) for name in named]
+            if any(datatype not in PLAIN or array.dtype != DTYPES[datatype] for _, array, datatype in found):
+                return None
             written = [
                 _Written(name, datatype, array.shape, {"binary_data_size": array.size * ITEM_SIZES[datatype]})
                 for name, array, datatype in found
             ]
             head = answers.write(_Answer(call.name, call.version, written))
             keep(self._heads, key, head)
-        blobs = [tensors.write_raw(datatype, array) for _, array, datatype in found]
+        blobs = [array.tobytes() for array in named.values()]
         return Encoded(CONTENT_BINARY, len(head), b"".join((head, *blobs)))
 
     def refuse(self, error: InferryError) -> bytes:
@@ -222,10 +229,10 @@ class OipCodec:
 
 
 def read_quick(plan: Plan, body: bytes | memoryview, at: int) -> dict[str, Array]:
-    """The arrays of a known structure, whose data begins at `at`."""
+    """The arrays of a known structure, whose data begins at `at`, as views of the body."""
     inputs = {}
-    for name, dtype, elements, size, shape in plan.quick:
-        inputs[name] = np.frombuffer(body, dtype, elements, at).reshape(shape).copy()
+    for name, dtype, size, shape in plan.quick:
+        inputs[name] = np.ndarray(shape, dtype, body, at)
         at += size
     return inputs
 
@@ -233,8 +240,7 @@ def read_quick(plan: Plan, body: bytes | memoryview, at: int) -> dict[str, Array
 def _call(
     request: Request, inputs: dict[str, Array], rows: int, id: str, wanted: tuple[tuple[str, bool], ...], binary: bool
 ) -> Call:
-    name, version = request.name.decode(errors="replace"), request.version.decode(errors="replace")
-    return Call(inputs, rows, id, name, version, wanted, binary)
+    return Call(inputs, rows, id, request.name, request.version, wanted, binary)
 
 
 def _flag(parameters: dict[str, Any] | None, name: str, default: bool) -> bool:
@@ -273,7 +279,7 @@ def _read_json(tensor: _Input, spec: TensorSpec, what: str) -> Array:
     plain = type(tensor) is _Numbers and tensor.datatype in FLOATS and not spec.closed
     if plain and cells and len(cells) == math.prod(shape) and min(shape) > 0:
         try:
-            return pack(cells, tensor.datatype, nulls=False).reshape(shape)
+            return pack(cells, tensor.datatype, nulls=False, shape=shape)
         except (OverflowError, struct.error):
             pass  # one is out of range: below it is named
     size = tensors.count(shape, what)

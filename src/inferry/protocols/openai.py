@@ -131,7 +131,7 @@ class WritingCodec:
 
     def decode(self, request: Request) -> Call:
         """A Call whose inputs are the checked body."""
-        name = request.name.decode(errors="replace")
+        name = request.name
         if not self._writes:
             raise InvalidInput(
                 f"The model {name!r} is not a language model: it does not write text.",
@@ -186,7 +186,7 @@ class EmbeddingsCodec:
 
     def decode(self, request: Request) -> Call:
         """A Call with one row for each text."""
-        name = request.name.decode(errors="replace")
+        name = request.name
         if not self._rank:
             raise InvalidInput(
                 f"The model {name!r} makes no embeddings of texts.",

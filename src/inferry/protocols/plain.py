@@ -51,6 +51,7 @@ from inferry.protocols.cells import (
     unknown_name,
 )
 from inferry.protocols.forms import plain_error
+from inferry.protocols.plans import keep
 from inferry.protocols.predictions import Predictions
 from inferry.protocols.quick import WRAPPERS, QuickRows
 from inferry.protocols.tensors import Array
@@ -74,6 +75,7 @@ class PlainCodec:
         self._quick = QuickRows(signature)
         self._by_row = all(tensors.by_row(spec) for spec in signature.inputs)
         self._decoder = msgspec.json.Decoder()
+        self._heads: dict[tuple[str, str], bytes] = {}
         self._flat: Any = None
         if signature.inputs and all(spec.shape == (-1,) for spec in signature.inputs):
             lists = tuple(LISTS[spec.datatype, takes_null(spec, spec.datatype)] for spec in signature.inputs)
@@ -94,8 +96,8 @@ class PlainCodec:
         return Call(
             inputs=inputs,
             rows=rows,
-            name=request.name.decode(errors="replace"),
-            version=request.version.decode(errors="replace"),
+            name=request.name,
+            version=request.version,
             options=AS_CSV if request.flags & FLAG_CSV else {},
         )
 
@@ -233,11 +235,17 @@ class PlainCodec:
         if file is not None:
             return file
         predictions = answers.jsonable(outputs) if self._open else self._predictions.rows(call.rows, outputs)
-        version: str | int = int(call.version) if call.version.isdecimal() and len(call.version) < 19 else call.version
         if call.options is AS_CSV:
             return Encoded(CONTENT_CSV, 0, csv_answer.write(predictions))
-        body = {"model": call.name, "version": version, "predictions": predictions}
-        return Encoded(CONTENT_JSON, 0, answers.write(body))
+        head = self._heads.get((call.name, call.version)) or self._head(call.name, call.version)
+        return Encoded(CONTENT_JSON, 0, b"%b%b}" % (head, answers.write(predictions)))
+
+    def _head(self, name: str, version: str) -> bytes:
+        """What stands in front of the predictions of all answers of a version."""
+        told = int(version) if version.isdecimal() and len(version) < 19 else version
+        head = answers.write({"model": name, "version": told})[:-1] + b',"predictions":'
+        keep(self._heads, (name, version), head)
+        return head
 
     def refuse(self, error: InferryError) -> bytes:
         """The error in the plain form."""

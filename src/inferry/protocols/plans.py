@@ -7,11 +7,12 @@ that is left for the next one is to find its bytes, compare their number and cop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from inferry.interfaces.codec import alike
 from inferry.protocols.named import NamedTensors
 from inferry.protocols.tensors import DTYPES, Array
 from inferry.types.frames import BIG
@@ -28,19 +29,20 @@ class Quick(NamedTuple):
 
     name: str
     dtype: np.dtype[Any]
-    elements: int
     size: int
     shape: tuple[int, ...]
 
 
 class Plan(NamedTuple):
-    """A structure that needs no more checks than those of sizes. `size`: of all its data, in bytes."""
+    """A structure that needs no more checks than those of sizes. `size`: of all its data, in bytes; `alike`: what
+    its calls can be stacked by."""
 
     quick: list[Quick]
     size: int
     rows: int
     wanted: tuple[tuple[str, bool], ...]
     binary: bool
+    alike: Hashable
 
 
 class Plans:
@@ -65,10 +67,10 @@ class Plans:
             small = 0 < array.nbytes < BIG
             if datatype not in PLAIN or not small or not self._tensors.takes_any(name, datatype):
                 return
-            quick.append(Quick(name, array.dtype, array.size, array.nbytes, array.shape))
+            quick.append(Quick(name, array.dtype, array.nbytes, array.shape))
         if len(structure) <= MAX_KNOWN_SIZE:
             size = sum(one.size for one in quick)
-            keep(self._plans, structure, Plan(quick, size, rows, wanted, binary))
+            keep(self._plans, structure, Plan(quick, size, rows, wanted, binary, alike(inputs)))
 
 
 def keep(memory: dict[Any, Any], key: Any, value: Any) -> None:

@@ -31,39 +31,39 @@ class Predictions:
         """One object for each of the call's `rows` (0: not countable). Raises ModelFailed."""
         if not outputs:
             raise ModelFailed("The model answered nothing.")
-        arrays = {name: np.asarray(value) for name, value in outputs.items()}
-        if rows < 1:
-            return [{name: answers.values(array) for name, array in arrays.items()}]
         columns = []
-        for name, array in arrays.items():
-            if not array.ndim or len(array) != rows:
-                return [{name: answers.values(array) for name, array in arrays.items()}]
-            column = self._columns.get(name)
-            columns.append(answers.values(array) if column is None else column(array))
+        for name, value in outputs.items():
+            array = np.asarray(value)
+            if rows < 1 or not array.ndim or len(array) != rows:
+                return [{name: answers.values(np.asarray(value)) for name, value in outputs.items()}]
+            column: Column = self._columns.get(name, answers.values)
+            columns.append(column(array))
         if rows == 1:
-            return [dict(zip(arrays, [column[0] for column in columns], strict=True))]
-        return [dict(zip(arrays, row, strict=True)) for row in zip(*columns, strict=True)]
+            return [dict(zip(outputs, [column[0] for column in columns], strict=True))]
+        return [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def _column_of(spec: TensorSpec) -> Column:
     """How an output's array becomes one value a row."""
     labels = [label_text(label) for label in spec.labels]
-    single = one_a_row(spec)
 
-    def column(array: Array) -> list[Any]:
-        if labels and array.ndim == 2 and array.shape[1] == len(labels):
-            rows: list[list[Any]] = answers.values(array)
-            if spec.top:
-                return [_likeliest(labels, row, spec.top) for row in rows]
-            return [dict(zip(labels, row, strict=True)) for row in rows]
-        if spec.json:
-            return [msgspec.Raw(str(text).encode()) for text in array.tolist()]
-        if single and array.ndim == 2 and array.shape[1] == 1:
-            array = array[:, 0]
-        listed: list[Any] = answers.values(array)
+    def labelled(array: Array) -> list[Any]:
+        if array.ndim != 2 or array.shape[1] != len(labels):
+            return plain(array)
+        rows: list[list[Any]] = answers.values(array)
+        if spec.top:
+            return [_likeliest(labels, row, spec.top) for row in rows]
+        return [dict(zip(labels, row, strict=True)) for row in rows]
+
+    def texts(array: Array) -> list[Any]:
+        return [msgspec.Raw(str(text).encode()) for text in array.tolist()]
+
+    def lone(array: Array) -> list[Any]:
+        listed: list[Any] = answers.values(array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array)
         return listed
 
-    return column
+    plain: Column = texts if spec.json else lone if one_a_row(spec) else answers.values
+    return labelled if labels else plain
 
 
 def _likeliest(labels: list[str], scores: list[Any], count: int) -> dict[str, Any]:

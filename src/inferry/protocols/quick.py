@@ -71,7 +71,7 @@ class QuickRows:
         if not width or spec.shape[0] not in (-1, len(rows)):
             return None
         cells = rows[0] if len(rows) == 1 else list(chain.from_iterable(rows))
-        return {spec.name: pack(cells, spec.datatype, nulls=False).reshape(len(rows), width)}
+        return {spec.name: pack(cells, spec.datatype, nulls=False, shape=(len(rows), width))}
 
     def _records(self, rows: list[Any]) -> dict[str, Array]:
         columns = zip(*map(msgspec.structs.astuple, rows), strict=True)

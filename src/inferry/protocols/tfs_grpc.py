@@ -91,8 +91,8 @@ class TfsGrpcCodec:
         return Call(
             inputs=inputs,
             rows=self._tensors.rows(inputs),
-            name=request.name.decode(errors="replace"),
-            version=request.version.decode(errors="replace"),
+            name=request.name,
+            version=request.version,
             wanted=tuple(wanted),
         )
 

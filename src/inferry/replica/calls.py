@@ -6,17 +6,16 @@ outputs -> `check_rows` -> `split`: each item's own rows. `predict` is all of th
 
 from __future__ import annotations
 
-import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+import msgspec
 import numpy as np
 
 from inferry.errors import InvalidInput, ModelFailed, TooLarge
 from inferry.interfaces.codec import Call, Codec
 from inferry.interfaces.runtime import LoadedModel
-from inferry.policy import batching
 from inferry.types import frames
 
 if TYPE_CHECKING:
@@ -37,31 +36,36 @@ class Peer(Protocol):
         ...
 
 
-class Item:
-    """A decoded request on its way through. `pieces`: what was computed of one that is run in pieces."""
+class Item(msgspec.Struct, eq=False):
+    """A decoded request on its way through, a policy.batching.Waiting. `arrived`: monotonic nanoseconds; `pieces`:
+    what was computed of one that is run in pieces."""
 
-    __slots__ = ("arrived", "call", "codec", "peer", "pieces", "request", "waiting")
-
-    def __init__(self, request: frames.Request, peer: Peer, codec: Codec, call: Call, shape: Any) -> None:
-        self.request = request
-        self.peer = peer
-        self.codec = codec
-        self.call = call
-        self.waiting = batching.Waiting(shape, max(1, call.rows), request.deadline)
-        self.arrived = time.monotonic_ns()
-        self.pieces: Pieces | None = None
+    request: frames.Request
+    peer: Peer
+    codec: Codec
+    call: Call
+    alike: Hashable
+    rows: int
+    deadline: int
+    arrived: int
+    pieces: Pieces | None = None
 
 
 def predict(model: LoadedModel, calls: list[Call], *, batchable: bool) -> list[Any]:
     """Each call's outputs, from one call of the model. Raises what that raises, and ModelFailed as `check_rows`."""
     if len(calls) == 1:
-        outputs = model.predict(calls[0].inputs)
+        outputs = model.predict(own(calls[0]))
         if batchable:
             check_rows(outputs, calls[0].rows)
         return [outputs]
     outputs = model.predict(stack(calls))
     check_rows(outputs, sum(call.rows for call in calls))
     return split(outputs, calls)
+
+
+def own(call: Call) -> Any:
+    """The inputs of a call that runs by itself, as a model may have them."""
+    return {name: array.copy() for name, array in call.inputs.items()} if call.views else call.inputs
 
 
 def stack(calls: list[Call]) -> dict[str, Any]:
@@ -102,4 +106,4 @@ def inflate(request: frames.Request) -> frames.Request:
         raise InvalidInput("The compressed body is cut off.", help="Send the whole of it.")
     if unpacker.unused_data:
         raise InvalidInput("More data follows the compressed body.", help="Compress the body as one piece.")
-    return request._replace(body=body, flags=request.flags & ~frames.FLAGS_ENCODED)
+    return msgspec.structs.replace(request, body=body, flags=request.flags & ~frames.FLAGS_ENCODED)

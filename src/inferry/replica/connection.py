@@ -21,6 +21,9 @@ import ssl
 import struct
 import sys
 import time
+from collections.abc import Iterable
+
+from msgspec.structs import replace
 
 from inferry.security.tls import WAITS
 from inferry.types import frames
@@ -65,7 +68,7 @@ class Connection:
                 self.closed = True
             if self.closed or not self.greeted:
                 return []
-            return [self._open(request) for request in self._inbox.requests()]
+            return self._opened(self._inbox.requests())
         except BlockingIOError:
             return []
         except (OSError, ValueError, LookupError, struct.error, frames.FrameError) as error:
@@ -79,10 +82,12 @@ class Connection:
     def _send(self, data: bytes) -> None:
         self.sock.sendall(data)
 
+    def _opened(self, requests: Iterable[frames.Request]) -> list[frames.Request]:
+        """The requests with their bodies. Raises what a segment that is not as told makes it raise."""
+        return [self._open(request) if request.flags & frames.FLAG_SEGMENT else request for request in requests]
+
     def _open(self, request: frames.Request) -> frames.Request:
-        """The request with its body, wherever that lies. Raises what a segment that is not as told makes it raise."""
-        if not request.flags & frames.FLAG_SEGMENT:
-            return request
+        """The request with its body from the segment where that lies, or that it brings for the answer."""
         id, offset, size = frames.SEGMENT.unpack_from(request.body)
         if request.flags & frames.FLAG_NEW:
             descriptor = self._descriptors.pop(0)
@@ -92,7 +97,7 @@ class Connection:
                 os.close(descriptor)
         memory = self._lent[request.id] = self._segments[id]
         body = memoryview(memory)[offset : offset + size] if size else request.body[frames.SEGMENT.size :]
-        return request._replace(body=body, flags=request.flags & ~(frames.FLAG_SEGMENT | frames.FLAG_NEW))
+        return replace(request, body=body, flags=request.flags & ~(frames.FLAG_SEGMENT | frames.FLAG_NEW))
 
     def release(self, segment: int) -> None:
         """A segment is used no more; its memory goes when the last view of it does."""
@@ -120,8 +125,8 @@ class Connection:
             size = len(reply.body)
             if memory is not None and frames.BIG <= size <= len(memory):
                 memory[:size] = reply.body
-                reply = reply._replace(content=reply.content | frames.IN_SEGMENT, body=frames.ANSWER.pack(size))
-        self.outbox.append(frames.pack_reply(*reply))
+                reply = replace(reply, content=reply.content | frames.IN_SEGMENT, body=frames.ANSWER.pack(size))
+        self.outbox.append(frames.pack_reply(reply))
         if len(self.outbox) >= frames.TOGETHER:
             self.flush()
 
@@ -179,10 +184,14 @@ class RemoteConnection(Connection):
                 if not poller.poll(SEND_S * 1000):
                     raise TimeoutError("the peer does not read") from None
 
-    def _open(self, request: frames.Request) -> frames.Request:
-        """The request with its deadline by this machine's clock. Raises FrameError when it lends what cannot be."""
+    def _opened(self, requests: Iterable[frames.Request]) -> list[frames.Request]:
+        """The requests with their deadlines by this machine's clock. Raises FrameError when one lends what cannot
+        be."""
+        return [self._on_time(request) for request in requests]
+
+    def _on_time(self, request: frames.Request) -> frames.Request:
         if request.flags & frames.FLAG_SEGMENT:
             raise frames.FrameError("shared memory between machines")
         if request.kind != frames.INFER or not request.deadline:
             return request
-        return request._replace(deadline=time.monotonic_ns() // 1000 + request.deadline)
+        return replace(request, deadline=time.monotonic_ns() // 1000 + request.deadline)

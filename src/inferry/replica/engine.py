@@ -15,11 +15,11 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any
 
 from inferry.errors import DeadlineExceeded, InferryError, InternalError
-from inferry.interfaces.codec import Call, Codec
+from inferry.interfaces.codec import Call, Codec, alike
 from inferry.interfaces.runtime import LoadedModel
 from inferry.policy import batching
 from inferry.replica import replies, streams
@@ -123,7 +123,8 @@ class Engine:
             traceback.print_exc(file=sys.stderr)
             replies.refuse(request, codec, peer, InternalError("The request could not be decoded."))
         else:
-            item = Item(request, peer, codec, call, self._shape(call))
+            rows, now = max(1, call.rows), time.monotonic_ns()
+            item = Item(request, peer, codec, call, self._alike(call), rows, request.deadline, now)
             if self.turns is None:
                 self.queue.append(item)
             else:
@@ -141,17 +142,22 @@ class Engine:
 
     def _next(self) -> None:
         now = time.monotonic_ns() // 1000
-        waiting = [item.waiting for item in self.queue]
-        positions = batching.next_batch(waiting, self.max_rows, now, self.times, self.slowness)
-        batch = [self.queue[position] for position in positions]
+        positions = batching.next_batch(self.queue, self.max_rows, now, self.times, self.slowness)
         if len(positions) == len(self.queue):
-            self.queue.clear()
+            batch, self.queue = self.queue, []
         else:
+            batch = [self.queue[position] for position in positions]
             taken = set(positions)
             self.queue = [item for position, item in enumerate(self.queue) if position not in taken]
-        live = [item for item in batch if self._in_time(item, now)]
+        live = [item for item in batch if not 0 < item.deadline < now]
+        if len(live) < len(batch):
+            for item in batch:
+                if 0 < item.deadline < now:
+                    too_late(item)
         if not live:
             return
+        for peer, id in {item.peer: item.request.id for item in live}.items():  # mates stand in the order of their ids
+            peer.begin(id)
         if len(live) == 1 and self.signature.batchable and live[0].call.rows > self.piece_rows:
             self._run_piece(live[0])
         elif self.workers is not None and self._worth_a_thread(live) and not self._by_itself(live):
@@ -161,9 +167,8 @@ class Engine:
 
     def _in_time(self, item: Item, now: int) -> bool:
         """Note that the model begins a request, or refuse one that waited too long. `now` in microseconds."""
-        if item.request.deadline and now > item.request.deadline:
-            error = DeadlineExceeded("The request waited longer than its deadline.")
-            replies.refuse(item.request, item.codec, item.peer, error)
+        if 0 < item.deadline < now:
+            too_late(item)
             return False
         item.peer.begin(item.request.id)
         return True
@@ -176,7 +181,7 @@ class Engine:
 
     def _worth_a_thread(self, batch: list[Item]) -> bool:
         """Whether the call is so long that others may come meanwhile: handing over has its price on both sides."""
-        rows = min(sum(item.waiting.rows for item in batch), self.max_rows)
+        rows = min(sum([item.rows for item in batch]), self.max_rows)
         return bool(self.times) and self.times[rows] >= batching.LONG_US
 
     def finish(self) -> None:
@@ -226,7 +231,7 @@ class Engine:
                 replies.answer(item, outputs, queue_us, spent, size)
         self.served += size
         if self.times:
-            self._learn(sum(item.waiting.rows for item in batch), spent)
+            self._learn(sum([item.rows for item in batch]), spent)
 
     def _learn(self, rows: int, spent: int) -> None:
         """Compare with the curve: it was measured on another day, with other work around."""
@@ -252,8 +257,14 @@ class Engine:
         total = (time.monotonic_ns() - item.arrived) // 1000
         replies.answer(item, outputs, max(0, total - pieces.spent_us), pieces.spent_us, 1)
 
-    def _shape(self, call: Call) -> Any:
+    def _alike(self, call: Call) -> Hashable:
         """What must be equal for two calls to be stacked; None when this one never is."""
         if not self.signature.batchable or not 0 < call.rows <= self.max_rows:
             return None
-        return tuple([(name, array.dtype.char, array.shape[1:]) for name, array in call.inputs.items()])
+        return call.alike or alike(call.inputs)
+
+
+def too_late(item: Item) -> None:
+    """Refuse a request that waited for too long."""
+    error = DeadlineExceeded("The request waited longer than its deadline.")
+    replies.refuse(item.request, item.codec, item.peer, error)

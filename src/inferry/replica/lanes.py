@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from inferry.interfaces.runtime import Said
-from inferry.replica.calls import Item
+from inferry.replica.calls import Item, own
 from inferry.types import frames
 
 ROOM = 256  # parts of one answer on their way to the replica's own thread
@@ -132,7 +132,7 @@ class Lanes:
             turn = self._jobs.get()
             said, error = Said(), None
             try:
-                said = self._respond(turn.item.call.inputs, turn)
+                said = self._respond(own(turn.item.call), turn)
             except BaseException as raised:  # noqa: BLE001 - told where the answer is asked for
                 error = raised
             self._tell(turn, End(said, error, (time.monotonic_ns() - turn.began) // 1000))

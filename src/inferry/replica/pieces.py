@@ -12,7 +12,7 @@ import numpy as np
 
 from inferry.interfaces.codec import Call
 from inferry.interfaces.runtime import LoadedModel
-from inferry.replica.calls import check_rows
+from inferry.replica.calls import check_rows, own
 
 
 class Pieces:
@@ -21,6 +21,7 @@ class Pieces:
     def __init__(self, call: Call) -> None:
         self.spent_us = 0
         self._call = call
+        self._inputs = own(call)
         self._done = 0
         self._outputs: list[dict[str, Any]] = []
 
@@ -28,7 +29,7 @@ class Pieces:
         """Run at most the next `rows` rows; whether more are left. Raises what the model raises."""
         start = time.monotonic_ns()
         stop = min(self._done + rows, self._call.rows)
-        outputs = model.predict({name: array[self._done : stop] for name, array in self._call.inputs.items()})
+        outputs = model.predict({name: array[self._done : stop] for name, array in self._inputs.items()})
         check_rows(outputs, stop - self._done)
         self._outputs.append(outputs)
         self._done = stop

@@ -25,7 +25,8 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+
+import msgspec
 
 REQUEST = struct.Struct("<IQBBHIQ")
 REPLY = struct.Struct("<IQBBHIIIHH")
@@ -87,8 +88,8 @@ MEDIA_TYPE = re.compile(rb"[\w.+-]{1,60}/[\w.+-]{1,100}(?: ?; ?[\w.+-]{1,30}=[\w
 NO_TOKENS = (0, 0)
 
 
-class Request(NamedTuple):
-    """A request frame. `name` and `version` (as text) are what the client asked for."""
+class Request(msgspec.Struct, gc=False):
+    """A request frame. `name` and `version` are what the client asked for."""
 
     id: int
     kind: int
@@ -96,13 +97,13 @@ class Request(NamedTuple):
     flags: int
     json_size: int
     deadline: int
-    name: bytes
-    version: bytes
+    name: str
+    version: str
     body: bytes | memoryview
     media: bytes = b""
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, gc=False):
     """A reply frame. Times in microseconds; `rows`, `batch` and `tokens` (read, written) are for meters."""
 
     id: int
@@ -130,54 +131,26 @@ def pack_request(
     return b"".join((REQUEST.pack(size, id, kind, door, flags, json_size, deadline), target, body))
 
 
-def pack_reply(
-    id: int, kind: int, content: int = CONTENT_JSON, status: int = 200, json_size: int = 0,
-    queue_us: int = 0, predict_us: int = 0, batch: int = 0, rows: int = 0, body: bytes | memoryview = b"",
-    tokens: tuple[int, int] = NO_TOKENS,
-) -> bytes:  # fmt: skip
+def pack_reply(reply: Reply) -> bytes:
     """One reply frame as bytes."""
-    if tokens != NO_TOKENS:
+    content, body = reply.content, reply.body
+    if reply.tokens is not NO_TOKENS and reply.tokens != NO_TOKENS:
         content |= TOLD
-        body = b"".join((body, TOKENS.pack(*(min(max(0, count), 0xFFFFFFFF) for count in tokens))))
-    size = REPLY.size - 4 + len(body)
+        body = b"".join((body, TOKENS.pack(*(min(max(0, count), 0xFFFFFFFF) for count in reply.tokens))))
+    size, queue, predict = REPLY.size - 4 + len(body), reply.queue_us, reply.predict_us
+    batch, rows = reply.batch, reply.rows
+    about = size, reply.id, reply.kind, content, reply.status, reply.json_size
     try:
-        head = REPLY.pack(size, id, kind, content, status, json_size, queue_us, predict_us, batch, rows)
+        head = REPLY.pack(*about, queue, predict, batch, rows)
     except struct.error:  # a figure that is too large for its field
         head = REPLY.pack(
-            size, id, kind, content, status, json_size,
-            min(queue_us, 0xFFFFFFFF), min(predict_us, 0xFFFFFFFF), min(batch, 0xFFFF), min(rows, 0xFFFF),
-        )  # fmt: skip
+            *about, min(queue, 0xFFFFFFFF), min(predict, 0xFFFFFFFF), min(batch, 0xFFFF), min(rows, 0xFFFF)
+        )
     return b"".join((head, body))
 
 
 class FrameError(Exception):
     """The stream does not hold frames: the connection must be closed."""
-
-
-def requests_in(buffer: bytearray, start: int, end: int) -> Iterator[tuple[int, Request]]:
-    """Each complete request frame of buffer[start:end], with where it ends. Bodies are copied out."""
-    head = REQUEST.size
-    view = memoryview(buffer)
-    while end - start >= head + 2:
-        size, id, kind, door, flags, json_size, deadline = REQUEST.unpack_from(buffer, start)
-        if size > MAX_FRAME or size < head - 2:
-            raise FrameError(f"frame of {size} bytes")
-        stop = start + 4 + size
-        if stop > end:
-            return
-        at = start + head
-        n, v = buffer[at], buffer[at + 1]
-        at += 2
-        if at + n + v > stop:
-            raise FrameError("name past the frame's end")
-        name, version = bytes(view[at : at + n]), bytes(view[at + n : at + n + v])
-        at += n + v
-        media = b""
-        if flags & FLAG_MEDIA:
-            media, at = _media(view, at, stop)
-        body = bytes(view[at:stop])
-        start = stop
-        yield stop, Request(id, kind, door, flags, json_size, deadline, name, version, body, media)
 
 
 def pack_media(content_type: bytes, accept: bytes) -> bytes:
@@ -204,25 +177,6 @@ def named(body: bytes | memoryview) -> tuple[bytes, bytes | memoryview]:
     return content_type, body[1 + size :]
 
 
-def replies_in(buffer: bytearray, start: int, end: int) -> Iterator[tuple[int, Reply]]:
-    """Each complete reply frame of buffer[start:end], with where it ends. Bodies are copied out."""
-    head = REPLY.size
-    view = memoryview(buffer)
-    while end - start >= head:
-        size, id, kind, content, status, json_size, queue, predict, batch, rows = REPLY.unpack_from(buffer, start)
-        if size > MAX_FRAME or size < head - 4:
-            raise FrameError(f"frame of {size} bytes")
-        stop = start + 4 + size
-        if stop > end:
-            return
-        body, tokens = bytes(view[start + head : stop]), NO_TOKENS
-        start = stop
-        if content & TOLD:
-            content &= ~TOLD
-            tokens, body = _tokens(body), body[: -TOKENS.size]
-        yield stop, Reply(id, kind, content, status, json_size, queue, predict, batch, rows, body, tokens)
-
-
 def _tokens(body: bytes) -> tuple[int, int]:
     if len(body) < TOKENS.size:
         raise FrameError("a body without the tokens it tells of")
@@ -237,6 +191,8 @@ class Inbox:
         self._room = room
         self._buffer = bytearray(room)
         self._start = self._end = 0
+        self._target = bytes(2)  # of the latest request, as its frame has it
+        self._asked = "", ""
 
     def _space(self, need: int) -> memoryview:
         """Free bytes at the end, at least `need` of them."""
@@ -277,13 +233,54 @@ class Inbox:
         return bytes(self._buffer[self._start - 1 : self._start])
 
     def requests(self) -> Iterator[Request]:
-        """All complete request frames. Raises FrameError."""
-        for stop, request in requests_in(self._buffer, self._start, self._end):
+        """All complete request frames. Bodies are copied out. Raises FrameError."""
+        buffer, end, head = self._buffer, self._end, REQUEST.size
+        view = memoryview(buffer)
+        while end - self._start >= head + 2:
+            start = self._start
+            size, id, kind, door, flags, json_size, deadline = REQUEST.unpack_from(buffer, start)
+            if size > MAX_FRAME or size < head - 2:
+                raise FrameError(f"frame of {size} bytes")
+            stop = start + 4 + size
+            if stop > end:
+                return
+            at = start + head
+            if not buffer.startswith(self._target, at):
+                self._aim(at, stop)
+            at += len(self._target)
+            if at > stop:
+                raise FrameError("name past the frame's end")
+            media = b""
+            if flags & FLAG_MEDIA:
+                media, at = _media(view, at, stop)
             self._start = stop
-            yield request
+            yield Request(id, kind, door, flags, json_size, deadline, *self._asked, bytes(view[at:stop]), media)
+
+    def _aim(self, at: int, stop: int) -> None:
+        """Read the target of a frame that ends at `stop`; most requests have the target of the one before."""
+        n, v = self._buffer[at], self._buffer[at + 1]
+        middle = at + 2 + n
+        if middle + v > stop:
+            raise FrameError("name past the frame's end")
+        name, version = self._buffer[at + 2 : middle], self._buffer[middle : middle + v]
+        self._target = bytes(self._buffer[at : middle + v])
+        self._asked = name.decode(errors="replace"), version.decode(errors="replace")
 
     def replies(self) -> Iterator[Reply]:
-        """All complete reply frames. Raises FrameError."""
-        for stop, reply in replies_in(self._buffer, self._start, self._end):
+        """All complete reply frames. Bodies are copied out. Raises FrameError."""
+        buffer, end, head = self._buffer, self._end, REPLY.size
+        view = memoryview(buffer)
+        while end - self._start >= head:
+            start = self._start
+            size, id, kind, content, status, json_size, queue, predict, batch, rows = REPLY.unpack_from(buffer, start)
+            if size > MAX_FRAME or size < head - 4:
+                raise FrameError(f"frame of {size} bytes")
+            stop = start + 4 + size
+            if stop > end:
+                return
+            body, tokens = bytes(view[start + head : stop]), NO_TOKENS
             self._start = stop
-            yield reply
+            if content & TOLD:
+                content &= ~TOLD
+                tokens, body = _tokens(body), body[: -TOKENS.size]
+            yield Reply(id, kind, content, status, json_size, queue, predict, batch, rows, body, tokens)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from PIL import Image
 
 from inferry.errors import InferryError, InvalidInput, UnsupportedMedia
@@ -204,7 +205,7 @@ def test_csv_rows_are_answered_as_plain_json_is():
 
 def test_an_answer_as_csv():
     codec = PlainCodec(PEOPLE)
-    call = codec.decode(request(PERSON)._replace(flags=frames.FLAG_CSV))
+    call = codec.decode(replace(request(PERSON), flags=frames.FLAG_CSV))
     outputs = {"label": np.array(['a,"b"'], dtype=object), "score": np.array([[1.5, np.nan]])}
     made = codec.encode(call, outputs)
     assert made.content == frames.CONTENT_CSV

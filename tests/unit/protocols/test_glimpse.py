@@ -77,7 +77,7 @@ def test_columns_and_mlflow() -> None:
     assert [one.label for one in labels] == [1, 0]
     call.options = (
         PredictCodec(CLASSIFIER)
-        .decode(frames.Request(1, 1, frames.DOOR_PREDICT, 0, 0, 0, b"m", b"1", b'{"inputs": [[1, 2], [3, 4]]}'))
+        .decode(frames.Request(1, 1, frames.DOOR_PREDICT, 0, 0, 0, "m", "1", b'{"inputs": [[1, 2], [3, 4]]}'))
         .options
     )
     body = PredictCodec(CLASSIFIER).encode(call, CLASSES).body

@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from inferry.errors import InferryError, InvalidInput
 from inferry.protocols import tensors
 from inferry.protocols.grpc_oip import GrpcOipCodec
+from inferry.replica.calls import own
 from inferry.types.frames import CONTENT_PROTO
 from inferry.types.protobuf import delimited, integer
 from inferry.types.signature import DATATYPES, Signature
@@ -71,7 +72,7 @@ def test_a_request_and_its_answer(raw: bool) -> None:
         call = codec.decode(request(made.SerializeToString()))
         assert (call.rows, call.id, call.name, call.version) == (2, id, "fraud", "3")
         assert np.array_equal(call.inputs["x"], X)
-        assert call.inputs["x"].flags.writeable
+        assert own(call)["x"].flags.writeable
         response = answer(codec, made, CLASS_ANSWER)
         assert (response.model_name, response.model_version, response.id) == ("fraud", "3", id)
         shown = [(output.name, output.datatype, list(output.shape)) for output in response.outputs]

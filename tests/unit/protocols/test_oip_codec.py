@@ -17,6 +17,7 @@ from inferry.errors import InferryError, InvalidInput, ModelFailed
 from inferry.interfaces.codec import Call
 from inferry.protocols import tensors
 from inferry.protocols.oip import OipCodec
+from inferry.replica.calls import own
 from inferry.types.frames import CONTENT_JSON
 from inferry.types.signature import DATATYPES, Signature
 from tests.support.protocol_cases import CLASS_ANSWER, FIXED, IRIS, OPEN, PEOPLE, TWO, read, read_binary, request, spec
@@ -364,7 +365,7 @@ def outcome(codec: OipCodec, body: Any) -> Any:
     except InvalidInput as error:
         return error.sentence()
     numbers = {"label": np.array([1, 2]), "probabilities": call.inputs["x"]}
-    array = call.inputs["x"]
+    array = own(call)["x"]
     assert array.flags.writeable
     return (
         array.tobytes(),

@@ -25,7 +25,7 @@ COMPLETIONS = WritingCodec(DOOR_COMPLETIONS, OPEN, "text-generation")
 
 def request(body, door=DOOR_CHAT):
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Request(1, INFER, door, 0, 0, 0, b"smol", b"", raw)
+    return Request(1, INFER, door, 0, 0, 0, "smol", "", raw)
 
 
 def refusal(codec, body):

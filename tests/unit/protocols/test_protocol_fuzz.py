@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from inferry.errors import InferryError
 from inferry.interfaces.codec import Call
@@ -91,7 +92,7 @@ CODECS = [(kind, name) for kind in KINDS for name in EVERY]
 def attempt(codec: Any, body: bytes | memoryview, json_size: int = 0) -> None:
     refused: InferryError | None = None
     try:
-        call = codec.decode(request(b"", json_size=json_size)._replace(body=body))
+        call = codec.decode(replace(request(b"", json_size=json_size), body=body))
         assert isinstance(call, Call)
         assert call.rows >= 0
         if not isinstance(codec, ExamplesCodec):  # they answer with an output of the signature

@@ -31,7 +31,7 @@ def make(model=None, **options):
 def ask(engine, peer, id, body, **fields):
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    whole = {"flags": 0, "json_size": 0, "deadline": 0, "name": b"", "version": b"", "door": DOOR} | fields
+    whole = {"flags": 0, "json_size": 0, "deadline": 0, "name": "", "version": "", "door": DOOR} | fields
     engine.offer(frames.Request(id=id, kind=frames.INFER, body=body, **whole), peer)
 
 
@@ -119,7 +119,7 @@ def test_peers_know_what_is_begun_before_the_model_sees_it():
 
     class Watching(FakeModel):
         def predict(self, inputs):
-            assert peer.begun == [1, 2]
+            assert peer.begun == [2]  # the highest says it of all before it
             return super().predict(inputs)
 
     engine = make(Watching())
@@ -134,7 +134,7 @@ def test_a_batch_takes_at_most_max_rows_and_in_order():
     for id, rows in enumerate([3, 3, 1, 9, 1]):
         ask(engine, peer, id, [float(id)] * rows)
     engine.step()
-    assert peer.begun == [0, 2]
+    assert peer.begun == [2]
     run(engine)
     assert engine.model.seen == [4, 4, 9]
     assert answers(peer)[3] == [6.0] * 9
@@ -298,6 +298,28 @@ def test_the_time_of_all_pieces_counts_as_the_models_though_the_last_is_short():
     run(engine)
     assert peer.replies[0].predict_us >= 40_000
     assert peer.replies[0].queue_us < 40_000
+
+
+@pytest.mark.parametrize("bodies", [[[1, 2]], [[1, 2], [3, 4]], [list(range(250))]], ids=["one", "stacked", "pieces"])
+def test_a_model_has_arrays_of_its_own_though_the_codec_gave_views_of_the_body(bodies):
+    class Views(FakeCodec):
+        def decode(self, request):
+            call = super().decode(request)
+            call.inputs["x"].flags.writeable, call.views, call.alike = False, True, "x"
+            return call
+
+    class Careless(FakeModel):
+        def predict(self, inputs):
+            inputs["x"] += 1
+            return super().predict(inputs)
+
+    engine, peer = make(Careless()), FakePeer()
+    engine.codecs = {DOOR: Views()}
+    engine.piece_rows = 100
+    for id, body in enumerate(bodies):
+        ask(engine, peer, id, body)
+    run(engine)
+    assert answers(peer) == {id: [2 * (value + 1) for value in body] for id, body in enumerate(bodies)}
 
 
 def test_pieces_whose_outputs_do_not_fit_together_fail_that_request_alone():

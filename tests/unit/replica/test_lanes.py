@@ -71,7 +71,7 @@ class Lane:
     def ask(self, number, *, stream=True, deadline=0):
         flags = frames.FLAG_STREAM if stream else 0
         body = json.dumps([number]).encode()
-        self.engine.offer(frames.Request(number, frames.INFER, DOOR, flags, 0, deadline, b"", b"", body), self.peer)
+        self.engine.offer(frames.Request(number, frames.INFER, DOOR, flags, 0, deadline, "", "", body), self.peer)
 
     def until(self, done):
         """Collect what the lanes say until `done(replies)`."""
@@ -159,7 +159,7 @@ def test_one_that_waits_is_cancelled_before_the_model_sees_it(lane):
     for number in (1, 2, 3):
         lane.ask(number)
     lane.engine.cancel(3, lane.peer)
-    assert lane.peer.replies[0][:2] == (3, frames.RESULT)
+    assert (lane.peer.replies[0].id, lane.peer.replies[0].kind) == (3, frames.RESULT)
     for number in (1, 2):
         lane.fake.let(number, "end")
     lane.until(results(1, 2))
@@ -218,12 +218,12 @@ def test_what_is_too_late_to_begin_is_refused(lane):
 def test_tokens_cross_the_socket():
     reply = frames.Reply(7, frames.RESULT, body=b"{}", tokens=(1000, 2))
     inbox = frames.Inbox()
-    inbox.feed(frames.pack_reply(*reply))
+    inbox.feed(frames.pack_reply(reply))
     assert list(inbox.replies()) == [reply]
 
 
 def test_tokens_that_are_not_there_break_the_stream():
     inbox = frames.Inbox()
-    inbox.feed(frames.pack_reply(7, frames.RESULT, frames.CONTENT_JSON | frames.TOLD, body=b"{}"))
+    inbox.feed(frames.pack_reply(frames.Reply(7, frames.RESULT, frames.CONTENT_JSON | frames.TOLD, body=b"{}")))
     with pytest.raises(frames.FrameError):
         list(inbox.replies())

@@ -6,15 +6,17 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import astuple, replace
 
 from inferry.types import frames
 
 small = st.binary(max_size=200)
 kinds = st.sampled_from(["requests", "replies"])
 u8, u16, u32, u64 = (st.integers(0, (1 << bits) - 1) for bits in (8, 16, 32, 64))
-requests = st.builds(
-    frames.Request, u64, u8, u8, u16, u32, u64, st.binary(max_size=255), st.binary(max_size=255), small, small
-).map(lambda request: request if request.flags & frames.FLAG_MEDIA else request._replace(media=b""))
+names = st.text(max_size=255).filter(lambda name: len(name.encode()) < 256)
+requests = st.builds(frames.Request, u64, u8, u8, u16, u32, u64, names, names, small, small).map(
+    lambda request: request if request.flags & frames.FLAG_MEDIA else replace(request, media=b"")
+)
 contents = u8.map(lambda content: content & ~frames.TOLD)  # that one is added where tokens are told
 replies = st.builds(frames.Reply, u64, u8, contents, u16, u32, u32, u32, u16, u16, small, st.tuples(u32, u32))
 
@@ -26,6 +28,11 @@ def cut(data, sizes):
         pieces.append(data[start : start + size])
         start += size
     return [*pieces, data[start:]]
+
+
+def packed(request):
+    *head, name, version, body, media = astuple(request)
+    return frames.pack_request(*head, name.encode(), version.encode(), body, media)
 
 
 def read(kind, pieces, room=1 << 18):
@@ -41,19 +48,19 @@ rooms = st.sampled_from([1, 7, 64, 1 << 18])
 
 @given(st.lists(requests, max_size=5), st.lists(st.integers(0, 90), max_size=20), rooms)
 def test_requests_survive_any_cutting(sent, sizes, room):
-    stream = b"".join(frames.pack_request(*request) for request in sent)
+    stream = b"".join(packed(request) for request in sent)
     assert read("requests", cut(stream, sizes), room) == sent
 
 
 @given(st.lists(replies, max_size=5), st.lists(st.integers(0, 90), max_size=20), rooms)
 def test_replies_survive_any_cutting(sent, sizes, room):
-    stream = b"".join(frames.pack_reply(*reply) for reply in sent)
+    stream = b"".join(frames.pack_reply(reply) for reply in sent)
     assert read("replies", cut(stream, sizes), room) == sent
 
 
 @given(requests, st.integers(0, 600))
 def test_an_incomplete_frame_stays_in_the_buffer(request, cut_at):
-    stream = frames.pack_request(*request)
+    stream = packed(request)
     part = stream[: min(cut_at, len(stream) - 1)]
     assert read("requests", [part]) == []
     assert read("requests", [part, stream[len(part) :]]) == [request]
@@ -68,7 +75,7 @@ def test_garbage_is_refused_or_waited_for_and_nothing_else(kind, data):
 
 @given(st.lists(requests, min_size=1, max_size=3), st.binary(min_size=1, max_size=60))
 def test_what_came_before_the_garbage_is_read(sent, garbage):
-    stream = b"".join(frames.pack_request(*request) for request in sent) + struct.pack("<I", 1) + garbage + bytes(40)
+    stream = b"".join(packed(request) for request in sent) + struct.pack("<I", 1) + garbage + bytes(40)
     inbox, out = frames.Inbox(), []
     inbox.feed(stream)
     with pytest.raises(frames.FrameError):
@@ -90,7 +97,19 @@ def test_a_name_past_the_frames_end_is_refused():
         read("requests", [bytes(stream + bytes(300))])
 
 
+def test_a_known_name_past_the_frames_end_is_refused():
+    whole = frames.pack_request(1, frames.INFER, name=b"iris", version=b"1")
+    short = bytearray(whole[:-2])
+    short[:4] = struct.pack("<I", len(short) - 4)
+    inbox = frames.Inbox()
+    inbox.feed(whole)
+    assert [request.name for request in inbox.requests()] == ["iris"]
+    inbox.feed(bytes(short) + b"s1" + bytes(60))
+    with pytest.raises(frames.FrameError):
+        list(inbox.requests())
+
+
 def test_figures_too_large_for_their_field_are_capped():
-    frame = frames.pack_reply(1, frames.RESULT, queue_us=1 << 40, predict_us=1 << 40, batch=1 << 20, rows=1 << 20)
-    (reply,) = read("replies", [frame])
+    large = frames.Reply(1, frames.RESULT, queue_us=1 << 40, predict_us=1 << 40, batch=1 << 20, rows=1 << 20)
+    (reply,) = read("replies", [frames.pack_reply(large)])
     assert (reply.queue_us, reply.predict_us, reply.batch, reply.rows) == (0xFFFFFFFF, 0xFFFFFFFF, 0xFFFF, 0xFFFF)
