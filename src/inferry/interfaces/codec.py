@@ -50,7 +50,9 @@ def alike(inputs: Mapping[str, Any]) -> Hashable:
 class Codec(Protocol):
     """One door's reading and writing, for one model.
 
-    One whose refusals are no JSON has `refuses_in`, a frames.CONTENT_*.
+    One whose refusals are no JSON has `refuses_in`, a frames.CONTENT_*. One that writes the answers of calls that ran
+    together faster than each by itself has `encode_many(calls, outputs)`: outputs with the rows of all calls, one
+    behind the other -> a list of Encoded, or None when these calls want more than that.
     """
 
     def decode(self, request: Request) -> Call:

@@ -20,7 +20,6 @@ import base64
 import binascii
 import math
 import struct
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -32,8 +31,9 @@ from inferry.protocols import answers, tensors
 from inferry.protocols.cells import flatten, locate, pack, parse, read_cells
 from inferry.protocols.forms import oip_error
 from inferry.protocols.named import NamedTensors
-from inferry.protocols.plans import PLAIN, Plan, Plans, keep
-from inferry.protocols.tensors import DTYPES, FLOATS, ITEM_SIZES, Array
+from inferry.protocols.oip_answers import Answer, Written, binary_writer, json_writer
+from inferry.protocols.plans import PLAIN, Plan, Plans
+from inferry.protocols.tensors import DTYPES, FLOATS, Array
 from inferry.types.frames import CONTENT_BINARY, CONTENT_JSON, Request
 from inferry.types.signature import Signature, TensorSpec
 
@@ -64,21 +64,6 @@ class _Body(msgspec.Struct):
 
 class _NumbersBody(_Body):
     inputs: list[_Numbers]  # type: ignore[assignment]
-
-
-class _Written(msgspec.Struct, omit_defaults=True):
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-    parameters: dict[str, Any] | None = None
-    data: list[Any] | None = None
-
-
-class _Answer(msgspec.Struct, omit_defaults=True):
-    model_name: str
-    model_version: str
-    outputs: list[_Written]
-    id: str = ""
 
 
 NOTHING = memoryview(b"")
@@ -180,48 +165,42 @@ class OipCodec:
 
     def encode(self, call: Call, outputs: Any) -> Encoded:
         """The answer's body: JSON, followed by the binary outputs if any was asked for so."""
+        together = self.encode_many([call], outputs) if call.binary and call.rows else None
+        if together is not None:
+            return together[0]
         named = self._tensors.outputs(outputs)
-        if call.binary and not call.wanted and not call.id:
-            quick = self._encode_quick(call, named)
-            if quick is not None:
-                return quick
-        written: list[_Written] = []
+        written: list[Written] = []
         blobs: list[bytes] = []
         for name, binary in call.wanted or [(name, call.binary) for name in named]:
             array, datatype = self._tensors.output(named, name)
-            output = _Written(name, datatype, array.shape)
+            output = Written(name, datatype, array.shape)
             if binary:
                 blobs.append(tensors.write_raw(datatype, array))
                 output.parameters = {"binary_data_size": len(blobs[-1])}
             else:
                 _write_json(array, output)
             written.append(output)
-        json = answers.write(_Answer(call.name, call.version, written, call.id))
+        json = answers.write(Answer(call.name, call.version, written, call.id))
         if not blobs:
             return Encoded(CONTENT_JSON, 0, json)
         return Encoded(CONTENT_BINARY, len(json), b"".join((json, *blobs)))
 
-    def _encode_quick(self, call: Call, named: Mapping[str, Any]) -> Encoded | None:
-        """An answer whose outputs are all numbers in binary: its JSON depends on nothing but their shapes."""
-        shapes = []
-        for name, array in named.items():
-            if type(array) is not np.ndarray:
+    def encode_many(self, calls: list[Call], outputs: Any) -> list[Encoded] | None:
+        """The answers of calls that ran together; None unless each wants all outputs, in the same way, and these are
+        numbers with a row for each of theirs."""
+        named, binary = self._tensors.outputs(outputs), calls[0].binary
+        found, rows = [(name, *self._tensors.output(named, name)) for name in named], sum([call.rows for call in calls])
+        for _, array, datatype in found:
+            if datatype not in PLAIN or array.dtype != DTYPES[datatype] or array.shape[:1] != (rows,):
                 return None
-            shapes.append((name, array.dtype.str, array.shape))
-        key = call.name, call.version, *shapes
-        head = self._heads.get(key)
-        if head is None:
-            found = [(name, *self._tensors.output(named, name)) for name in named]
-            if any(datatype not in PLAIN or array.dtype != DTYPES[datatype] for _, array, datatype in found):
+        write = binary_writer(found, self._heads) if binary else json_writer(found)
+        written, start = [], 0
+        for call in calls:
+            if call.wanted or call.binary is not binary:
                 return None
-            written = [
-                _Written(name, datatype, array.shape, {"binary_data_size": array.size * ITEM_SIZES[datatype]})
-                for name, array, datatype in found
-            ]
-            head = answers.write(_Answer(call.name, call.version, written))
-            keep(self._heads, key, head)
-        blobs = [array.tobytes() for array in named.values()]
-        return Encoded(CONTENT_BINARY, len(head), b"".join((head, *blobs)))
+            written.append(write(call, start))
+            start += call.rows
+        return written
 
     def refuse(self, error: InferryError) -> bytes:
         """The error in the protocol's form."""
@@ -310,7 +289,7 @@ def _from_base64(cell: Any, what: str) -> str | bytes:
         ) from None
 
 
-def _write_json(array: Array, output: _Written) -> None:
+def _write_json(array: Array, output: Written) -> None:
     if array.dtype.kind not in "OSU":
         output.data = array.reshape(-1).tolist()
         return

@@ -240,6 +240,23 @@ class PlainCodec:
         head = self._heads.get((call.name, call.version)) or self._head(call.name, call.version)
         return Encoded(CONTENT_JSON, 0, b"%b%b}" % (head, answers.write(predictions)))
 
+    def encode_many(self, calls: list[Call], outputs: Any) -> list[Encoded] | None:
+        """The answers of calls that ran together; None when one is to be CSV, or may be a file."""
+        if any(np.asarray(value).dtype == object for value in outputs.values()):
+            return None
+        rows = sum([call.rows for call in calls])
+        predictions, written, start = self._predictions.rows(rows, outputs), [], 0
+        if len(predictions) != rows:
+            return None
+        for call in calls:
+            if call.options is AS_CSV:
+                return None
+            stop = start + call.rows
+            head = self._heads.get((call.name, call.version)) or self._head(call.name, call.version)
+            written.append(Encoded(CONTENT_JSON, 0, b"%b%b}" % (head, answers.write(predictions[start:stop]))))
+            start = stop
+        return written
+
     def _head(self, name: str, version: str) -> bytes:
         """What stands in front of the predictions of all answers of a version."""
         told = int(version) if version.isdecimal() and len(version) < 19 else version

@@ -1,7 +1,7 @@
 """Calls: requests on their way through the engine, and how they become one call of the model and part again.
 
 Data flow: frames.Request -> `inflate` -> decoded into an Item -> `stack` with its mates -> the model's
-outputs -> `check_rows` -> `split`: each item's own rows. `predict` is all of that but the first two.
+outputs -> `check_rows` (`predict` is from the stack to here) -> `split`: each item's own rows.
 """
 
 from __future__ import annotations
@@ -51,16 +51,17 @@ class Item(msgspec.Struct, eq=False):
     pieces: Pieces | None = None
 
 
-def predict(model: LoadedModel, calls: list[Call], *, batchable: bool) -> list[Any]:
-    """Each call's outputs, from one call of the model. Raises what that raises, and ModelFailed as `check_rows`."""
+def predict(model: LoadedModel, calls: list[Call], *, batchable: bool) -> Any:
+    """The outputs of all calls, from one call of the model. Raises what that raises, and ModelFailed as
+    `check_rows`."""
     if len(calls) == 1:
         outputs = model.predict(own(calls[0]))
         if batchable:
             check_rows(outputs, calls[0].rows)
-        return [outputs]
+        return outputs
     outputs = model.predict(stack(calls))
-    check_rows(outputs, sum(call.rows for call in calls))
-    return split(outputs, calls)
+    check_rows(outputs, sum([call.rows for call in calls]))
+    return outputs
 
 
 def own(call: Call) -> Any:

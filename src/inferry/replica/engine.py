@@ -187,13 +187,13 @@ class Engine:
     def finish(self) -> None:
         """Calls in threads ended: begin the next one, then answer."""
         assert self.workers is not None
-        for batch, parts, error, start, spent in self.workers.finished():
+        for batch, outputs, error, start, spent in self.workers.finished():
             if error is not None:
                 self._divide(batch, error)
                 continue
             if len(self.queue) > 1 and self._free():
                 self._next()
-            self._answer_all(batch, parts, start, spent)
+            self._answer_all(batch, outputs, start, spent)
 
     def collect(self) -> None:
         """The lanes of a model with `slots` have something to say."""
@@ -203,11 +203,11 @@ class Engine:
     def _run(self, batch: list[Item]) -> None:
         start = time.monotonic_ns()
         try:
-            parts = self._predict(batch)
+            outputs = self._predict(batch)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
             self._divide(batch, error)
             return
-        self._answer_all(batch, parts, start, (time.monotonic_ns() - start) // 1000)
+        self._answer_all(batch, outputs, start, (time.monotonic_ns() - start) // 1000)
 
     def _divide(self, batch: list[Item], error: BaseException) -> None:
         """A batch failed: try its halves, until who is at fault stands alone."""
@@ -218,28 +218,30 @@ class Engine:
         self._run(batch[:middle])
         self._run(batch[middle:])
 
-    def _answer_all(self, batch: list[Item], parts: list[Any], start: int, spent: int) -> None:
-        size = len(batch)
-        for item, outputs in zip(batch, parts, strict=True):
-            queue_us = (start - item.arrived) // 1000
-            if size == 1 and isinstance(outputs, Iterator):
-                if item.request.flags & frames.FLAG_STREAM:
-                    self.streams.append(streams.Stream(item, outputs, queue_us))
-                else:
-                    streams.whole(item, outputs, queue_us)
-            else:
-                replies.answer(item, outputs, queue_us, spent, size)
-        self.served += size
+    def _answer_all(self, batch: list[Item], outputs: Any, start: int, spent: int) -> None:
+        if len(batch) == 1:
+            self._answer(batch[0], outputs, (start - batch[0].arrived) // 1000, spent)
+        else:
+            replies.answer_all(batch, outputs, start, spent)
+        self.served += len(batch)
         if self.times:
             self._learn(sum([item.rows for item in batch]), spent)
+
+    def _answer(self, item: Item, outputs: Any, queue_us: int, spent: int) -> None:
+        if not isinstance(outputs, Iterator):
+            replies.answer(item, outputs, queue_us, spent)
+        elif item.request.flags & frames.FLAG_STREAM:
+            self.streams.append(streams.Stream(item, outputs, queue_us))
+        else:
+            streams.whole(item, outputs, queue_us)
 
     def _learn(self, rows: int, spent: int) -> None:
         """Compare with the curve: it was measured on another day, with other work around."""
         if rows <= self.max_rows:
             self.slowness += (spent / max(1.0, self.times[rows]) - self.slowness) / 16
 
-    def _predict(self, batch: list[Item]) -> list[Any]:
-        """Each item's outputs. Runs in threads too."""
+    def _predict(self, batch: list[Item]) -> Any:
+        """The outputs of all items. Runs in threads too."""
         return predict(self.model, [item.call for item in batch], batchable=self.signature.batchable)
 
     def _run_piece(self, item: Item) -> None:
@@ -255,7 +257,7 @@ class Engine:
             return
         self.served += 1
         total = (time.monotonic_ns() - item.arrived) // 1000
-        replies.answer(item, outputs, max(0, total - pieces.spent_us), pieces.spent_us, 1)
+        replies.answer(item, outputs, max(0, total - pieces.spent_us), pieces.spent_us)
 
     def _alike(self, call: Call) -> Hashable:
         """What must be equal for two calls to be stacked; None when this one never is."""

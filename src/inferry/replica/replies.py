@@ -6,29 +6,55 @@ be written is refused instead, in the door's own words, so that a request costs 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 from inferry.errors import InferryError, ModelFailed
 from inferry.interfaces.codec import Codec, Encoded
-from inferry.replica.calls import Item, Peer
+from inferry.replica.calls import Item, Peer, split
 from inferry.types import frames
 
 MAX_ANSWER = frames.MAX_FRAME - frames.REPLY.size
 MAX_PARTS = 10_000
 
 
-def answer(item: Item, outputs: Any, queue_us: int, predict_us: int, batch: int) -> None:
-    """Send a whole answer. `batch`: how many requests the model was called with."""
+def answer(item: Item, outputs: Any, queue_us: int, predict_us: int) -> None:
+    """Send the whole answer to a request that the model was called with alone."""
     encoded = encode(item, outputs)
     if encoded is not None:
-        item.peer.answer(
-            frames.Reply(
-                item.request.id, frames.RESULT, encoded.content, 200, encoded.json_size,
-                queue_us, predict_us, batch, item.call.rows, encoded.body,
-            )
-        )  # fmt: skip
+        send(item, encoded, queue_us, predict_us, 1)
+
+
+def answer_all(batch: list[Item], outputs: Any, start: int, predict_us: int) -> None:
+    """Send the answers of requests that the model was called with together, when it was `start` (monotonic
+    nanoseconds). Each by itself when one of them cannot be written: it costs only that one."""
+    codec, calls = batch[0].codec, [item.call for item in batch]
+    many = getattr(codec, "encode_many", None)
+    together: list[Encoded] | None = None
+    if many is not None and {item.codec for item in batch} == {codec}:
+        with contextlib.suppress(Exception):
+            together = many(calls, outputs)
+    written: Sequence[Encoded | None]
+    if together is not None and max([len(encoded.body) for encoded in together]) <= MAX_ANSWER:
+        written = together
+    else:
+        written = [encode(item, part) for item, part in zip(batch, split(outputs, calls), strict=True)]
+    for item, encoded in zip(batch, written, strict=True):
+        if encoded is not None:
+            send(item, encoded, (start - item.arrived) // 1000, predict_us, len(batch))
+
+
+def send(item: Item, encoded: Encoded, queue_us: int, predict_us: int, batch: int) -> None:
+    """Send an answer. `batch`: how many requests the model was called with."""
+    item.peer.answer(
+        frames.Reply(
+            item.request.id, frames.RESULT, encoded.content, 200, encoded.json_size,
+            queue_us, predict_us, batch, item.call.rows, encoded.body,
+        )
+    )  # fmt: skip
 
 
 def part(item: Item, value: Any) -> bool:

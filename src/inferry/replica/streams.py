@@ -72,4 +72,4 @@ def whole(item: Item, parts: Iterator[Any], queue_us: int) -> None:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a model raises is its own affair
         replies.failed(item, error)
         return
-    replies.answer(item, kept, queue_us, (time.monotonic_ns() - start) // 1000, 1)
+    replies.answer(item, kept, queue_us, (time.monotonic_ns() - start) // 1000)

@@ -17,7 +17,7 @@ from inferry.errors import InferryError, InvalidInput, ModelFailed
 from inferry.interfaces.codec import Call
 from inferry.protocols import tensors
 from inferry.protocols.oip import OipCodec
-from inferry.replica.calls import own
+from inferry.replica.calls import own, split
 from inferry.types.frames import CONTENT_JSON
 from inferry.types.signature import DATATYPES, Signature
 from tests.support.protocol_cases import CLASS_ANSWER, FIXED, IRIS, OPEN, PEOPLE, TWO, read, read_binary, request, spec
@@ -329,6 +329,31 @@ def test_fixed_shapes_have_no_countable_rows() -> None:
 
 def test_refusals_are_in_the_protocols_form() -> None:
     assert json.loads(OipCodec(IRIS).refuse(InferryError("No.", help="Yes."))) == {"error": "No. Yes."}
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["", "a"])), min_size=2, max_size=5),
+    st.booleans(),
+    st.sampled_from(["plain", "text", "wide"]),
+)
+def test_calls_that_ran_together_are_answered_as_each_by_itself(
+    asked: list[tuple[int, str]], as_binary: bool, kind: str
+) -> None:
+    codec, rows = OipCodec(TWO), sum(size for size, _ in asked)
+    calls = [Call({}, size, id, "fraud", str(at % 2), binary=as_binary) for at, (size, id) in enumerate(asked)]
+    numbers = np.arange(rows * 6, dtype=np.float32)
+    y = {"plain": numbers[:rows].reshape(rows, 1), "text": np.array(["a"] * rows), "wide": numbers.reshape(rows, 3, 2)}
+    outputs = {"y": y[kind], "z": numbers[: rows * 2].reshape(rows, 2) * 0.5}
+    alone = [codec.encode(call, part) for call, part in zip(calls, split(outputs, calls), strict=True)]
+    assert codec.encode_many(calls, outputs) == (None if kind == "text" else alone)
+    calls[-1].wanted = (("z", as_binary),)
+    assert codec.encode_many(calls, outputs) is None
+
+
+def test_binary_outputs_without_a_row_for_each_of_the_calls_are_answered_as_they_are() -> None:
+    codec, y = OipCodec(FIXED), np.array([1, 2, 3], np.float32)
+    head, raw = read_binary(codec.encode(Call({}, 1, name="fraud", version="3", binary=True), {"y": y}))
+    assert (head["outputs"][0]["shape"], raw) == ([3], y.tobytes())
 
 
 @given(

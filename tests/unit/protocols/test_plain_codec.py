@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from inferry.errors import InvalidInput, ModelFailed
 from inferry.interfaces.codec import Call
 from inferry.protocols.plain import PlainCodec
+from inferry.replica.calls import split
 from inferry.types.frames import CONTENT_JSON
 from inferry.types.signature import Signature
 from tests.support.protocol_cases import (
@@ -33,6 +34,8 @@ from tests.support.protocol_cases import (
     request,
     spec,
 )
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
 
 ROW = list(PERSON.values())
 X1, X2 = [5.0, 3.0, 1.0, 0.5], [6, 2, 4, 1]
@@ -136,6 +139,22 @@ def test_a_classifier_answers_label_and_probabilities_by_class() -> None:
             {"label": "yes", "probabilities": {"no": 0.5, "yes": 0.5}},
         ],
     }
+
+
+@given(st.lists(st.integers(1, 3), min_size=2, max_size=5), st.sampled_from(["numbers", "texts", "files", "values"]))
+def test_calls_that_ran_together_are_answered_as_each_by_itself(sizes: list[int], kind: str) -> None:
+    codec, rows = PlainCodec(TWO), sum(sizes)
+    calls = [Call(inputs={}, rows=size, name="fraud", version=str(at)) for at, size in enumerate(sizes)]
+    numbers = np.arange(rows * 2, dtype=np.float32)
+    outputs: dict[str, Any] = {
+        "numbers": {"y": numbers[:rows].reshape(rows, 1), "z": numbers.reshape(rows, 2)},
+        "texts": {"y": np.array(["a", b"\xff", None] * rows, dtype=object)[:rows], "z": numbers[:rows]},
+        "files": {"y": np.array([PNG] * rows, dtype=object)},
+        "values": {"y": numbers[:rows]},
+    }[kind]
+    together = codec.encode_many(calls, outputs)
+    alone = [codec.encode(call, part) for call, part in zip(calls, split(outputs, calls), strict=True)]
+    assert together == (None if kind in ("texts", "files") else alone)
 
 
 def test_json_text_of_an_output_is_answered_as_its_value() -> None:

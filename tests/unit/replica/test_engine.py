@@ -300,6 +300,36 @@ def test_the_time_of_all_pieces_counts_as_the_models_though_the_last_is_short():
     assert peer.replies[0].queue_us < 40_000
 
 
+@pytest.mark.parametrize("together", ["all", "some", "raises", "too much"])
+def test_answers_are_written_together_where_the_codec_can_and_each_by_itself_where_not(together, monkeypatch):
+    monkeypatch.setattr(replies, "MAX_ANSWER", 50)
+
+    class Many(FakeCodec):
+        def encode_many(self, calls, outputs):
+            if together == "raises":
+                raise TypeError("one cannot be written")
+            if together == "some":
+                return None
+            text = b'"together"' if together == "all" else b'"%b"' % bytes(60)
+            return [Encoded(frames.CONTENT_JSON, 0, text)] * len(calls)
+
+    engine, peer = make(), FakePeer()
+    engine.codecs = {DOOR: Many(), DOOR + 1: FakeCodec()}
+    for id in (1, 2):
+        ask(engine, peer, id, [id])
+    ask(engine, peer, 3, b"unwritable")
+    run(engine)
+    if together == "all":
+        assert answers(peer) == dict.fromkeys((1, 2, 3), "together")
+    else:
+        assert (answers(peer), refusals(peer)) == ({1: [2], 2: [4]}, {3: (500, "model_failed")})
+    assert [reply.batch for reply in peer.replies if reply.status == 200] == [3] * (3 if together == "all" else 2)
+    for id, door in ((4, DOOR), (5, DOOR + 1)):
+        ask(engine, peer, id, [id], door=door)
+    run(engine)
+    assert (answers(peer)[4], answers(peer)[5]) == ([8], [10])
+
+
 @pytest.mark.parametrize("bodies", [[[1, 2]], [[1, 2], [3, 4]], [list(range(250))]], ids=["one", "stacked", "pieces"])
 def test_a_model_has_arrays_of_its_own_though_the_codec_gave_views_of_the_body(bodies):
     class Views(FakeCodec):
