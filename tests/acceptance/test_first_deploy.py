@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.support import models
@@ -213,6 +214,18 @@ def test_an_invoker_key_may_predict_and_nothing_else(platform: Platform, penguin
     assert platform.call("GET", "/v1/models", key=made["key"], control=True).status_code == 403
     platform.cli("keys", "revoke", "app")
     assert platform.call("POST", "/predict/penguins", key=made["key"], json=PENGUIN).status_code == 401
+
+
+def test_a_connection_that_sends_the_same_head_again_is_refused_once_its_key_is_revoked(
+    platform: Platform, penguins
+) -> None:
+    made = platform.cli("keys", "create", "kept", "--role", "invoker")
+    headers = {"authorization": f"Bearer {made['key']}"}
+    with httpx.Client(base_url=platform.http, headers=headers) as client:
+        for _ in range(3):
+            assert client.post("/predict/penguins", json=PENGUIN).status_code == 200
+        platform.cli("keys", "revoke", "kept")
+        assert client.post("/predict/penguins", json=PENGUIN).status_code == 401
 
 
 def test_everything_in_the_home_is_private(platform: Platform, penguins) -> None:
