@@ -155,21 +155,23 @@ def takes_null(spec: TensorSpec, datatype: str) -> bool:
 def pack(cells: Sequence[Any], datatype: str, nulls: bool, shape: tuple[int, ...] | None = None) -> Array:
     """Checked cells -> array, of one dimension unless a shape is given. Raises OverflowError or struct.error when one
     is out of range."""
-    shape = (len(cells),) if shape is None else shape
     if datatype == "BYTES":
-        return objects(cells).reshape(shape)
-    if datatype == "BOOL":
-        return np.array(cells, dtype=bool).reshape(shape)
-    if datatype in ("FP64", "INT64"):  # no narrowing: numpy itself reads None as NaN and checks the range
-        return np.array(cells, DTYPES[datatype]).reshape(shape)
-    if nulls:
-        cells = [float("nan") if cell is None else cell for cell in cells]
-    # struct checks the narrower ranges the same way on all numpy versions and never warns
-    packed = bytearray(struct.pack(f"<{len(cells)}{PACK[datatype]}", *cells))
-    array: Array = np.ndarray(shape, DTYPES[datatype], packed)
-    if datatype == "BF16":
-        return widen_bf16(round_bf16(array)).reshape(shape)
-    return array
+        array = objects(cells)
+    elif datatype == "BOOL":
+        array = np.array(cells, dtype=bool)
+    elif datatype in ("FP64", "INT64"):  # no narrowing: numpy itself reads None as NaN and checks the range
+        array = np.array(cells, DTYPES[datatype])
+    else:
+        if nulls:
+            cells = [float("nan") if cell is None else cell for cell in cells]
+        # struct checks the narrower ranges the same way on all numpy versions and never warns
+        packed = bytearray(struct.pack(f"<{len(cells)}{PACK[datatype]}", *cells))
+        if shape is not None and datatype != "BF16":
+            return np.ndarray(shape, DTYPES[datatype], packed)
+        array = np.frombuffer(packed, DTYPES[datatype])
+        if datatype == "BF16":
+            array = widen_bf16(round_bf16(array))
+    return array if shape is None else array.reshape(shape)
 
 
 def pack_columns(specs: Sequence[TensorSpec], columns: Iterable[Sequence[Any]], word: str) -> dict[str, Array]:
