@@ -219,3 +219,21 @@ def test_pipelined_requests_are_answered_in_order(target: Target) -> None:
                     length = int(line.split(b":")[1])
             reader.read(length)
     assert statuses == [200, 400, 404, 200, 400]
+
+
+def test_a_body_has_its_own_time_though_the_same_head_came_slowly(target: Target) -> None:
+    address = urlsplit(target.platform.http)
+    wire = request("POST", "/predict/table", BODY, key=target.platform.key)
+    start = wire.index(b"\r\n\r\n") + 4
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        connection.sendall(wire)
+        first = read_answer(connection)
+        connection.sendall(wire[:20])
+        time.sleep(HEAD_LIMIT / 2)
+        connection.sendall(wire[20 : start + 1])
+        time.sleep(HEAD_LIMIT * 0.75)
+        connection.sendall(wire[start + 1 :])
+        second = read_answer(connection)
+    assert first is not None
+    assert second is not None
+    assert (first.status, second.status) == (200, 200)

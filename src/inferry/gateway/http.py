@@ -94,6 +94,8 @@ class GatewayProtocol(SlowPath):
                 if head is None:
                     return
             self._door, start = head.door, len(head.raw)
+            if self._timer is not None:
+                self._disarm()
         if len(data) - start < head.length:
             if start:
                 self._await_body(head, data[start:])
