@@ -125,8 +125,7 @@ class Mirror:
             return
         body = bytes(original.body.body()) if isinstance(original.body, Lease) else original.body
         pair = Pair(self, names)
-        twin = Pending(pair, original.head, body, len(body), endpoint, original.start, original.deadline)
-        twin.revision = shadow
+        twin = Pending(pair, original.head, body, len(body), endpoint, original.start, original.deadline, shadow)
         original.copy = pair
         self.copies += 1
         self._core.send_copy(twin, link)

@@ -188,16 +188,19 @@ class OipCodec:
     def encode_many(self, calls: list[Call], outputs: Any) -> list[Encoded] | None:
         """The answers of calls that ran together; None unless each wants all outputs, in the same way, and these are
         numbers with a row for each of theirs."""
-        named, binary = self._tensors.outputs(outputs), calls[0].binary
-        found, rows = [(name, *self._tensors.output(named, name)) for name in named], sum([call.rows for call in calls])
+        binary, rows = calls[0].binary, 0
+        for call in calls:
+            if call.wanted or call.binary is not binary:
+                return None
+            rows += call.rows
+        named = self._tensors.outputs(outputs)
+        found = [(name, *self._tensors.output(named, name)) for name in named]
         for _, array, datatype in found:
             if datatype not in PLAIN or array.dtype != DTYPES[datatype] or array.shape[:1] != (rows,):
                 return None
         write = binary_writer(found, self._heads) if binary else json_writer(found)
         written, start = [], 0
         for call in calls:
-            if call.wanted or call.binary is not binary:
-                return None
             written.append(write(call, start))
             start += call.rows
         return written

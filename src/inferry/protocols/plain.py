@@ -237,25 +237,26 @@ class PlainCodec:
         predictions = answers.jsonable(outputs) if self._open else self._predictions.rows(call.rows, outputs)
         if call.options is AS_CSV:
             return Encoded(CONTENT_CSV, 0, csv_answer.write(predictions))
-        head = self._heads.get((call.name, call.version)) or self._head(call.name, call.version)
-        return Encoded(CONTENT_JSON, 0, b"%b%b}" % (head, answers.write(predictions)))
+        return self._written(call, predictions)
 
     def encode_many(self, calls: list[Call], outputs: Any) -> list[Encoded] | None:
         """The answers of calls that ran together; None when one is to be CSV, or may be a file."""
         if any(np.asarray(value).dtype == object for value in outputs.values()):
+            return None
+        if any(call.options is AS_CSV for call in calls):
             return None
         rows = sum([call.rows for call in calls])
         predictions, written, start = self._predictions.rows(rows, outputs), [], 0
         if len(predictions) != rows:
             return None
         for call in calls:
-            if call.options is AS_CSV:
-                return None
-            stop = start + call.rows
-            head = self._heads.get((call.name, call.version)) or self._head(call.name, call.version)
-            written.append(Encoded(CONTENT_JSON, 0, b"%b%b}" % (head, answers.write(predictions[start:stop]))))
-            start = stop
+            written.append(self._written(call, predictions[start : start + call.rows]))
+            start += call.rows
         return written
+
+    def _written(self, call: Call, predictions: Any) -> Encoded:
+        head = self._heads.get((call.name, call.version)) or self._head(call.name, call.version)
+        return Encoded(CONTENT_JSON, 0, b"%b%b}" % (head, answers.write(predictions)))
 
     def _head(self, name: str, version: str) -> bytes:
         """What stands in front of the predictions of all answers of a version."""
