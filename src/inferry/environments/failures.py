@@ -93,7 +93,7 @@ def _unsolvable(text: str, python: str) -> InferryError:
         )
     reasons = [*dict.fromkeys(depends)][:3] + ([no_wheel] if wheel else [])
     because = f" ({'; '.join(reasons)})" if reasons else ""
-    ours = [line for line in BASE if line in demanded]
+    ours = [line for line in (each.partition(";")[0] for each in BASE) if line in demanded]
     return EnvironmentFailed(
         f"These cannot be installed together: {', '.join(sorted(demanded)) or 'the requirements'}{because}.",
         help=f"Every environment holds {' and '.join(ours)}." if ours else "Loosen one of the versions.",

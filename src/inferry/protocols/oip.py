@@ -5,7 +5,7 @@ Data flow of a request: body[:json_size] is JSON that names inputs; each gives i
 array of the declared datatype and shape -> `fit` to the signature -> Call. The answer goes
 the other way; each output is JSON or binary as the client asked, per output
 (`binary_data`) or for all (`binary_data_output`). The JSON of a request whose inputs are all
-binary is read once and remembered by its bytes, and so is that of an answer.
+binary, or long lists of numbers, is read once and remembered by its bytes; so is that of an answer.
 
 JSON has no NaN or infinity: such tokens are refused in a request and written as null in an
 answer (binary tensors carry them exactly). BYTES that are not UTF-8 are written to JSON in
@@ -31,6 +31,7 @@ from inferry.protocols import answers, tensors
 from inferry.protocols.cells import flatten, locate, pack, parse, read_cells
 from inferry.protocols.forms import oip_error
 from inferry.protocols.named import NamedTensors
+from inferry.protocols.numbers import LONG, MOST, Numbers, cut
 from inferry.protocols.oip_answers import Answer, Written, binary_writer, json_writer
 from inferry.protocols.plans import PLAIN, Plan, Plans
 from inferry.protocols.tensors import DTYPES, FLOATS, Array
@@ -67,6 +68,7 @@ class _NumbersBody(_Body):
 
 
 NOTHING = memoryview(b"")
+NO_LISTS: list[bytes] = []
 
 HINT = (
     'Send {"inputs": [{"name": "...", "datatype": "FP32", "shape": [1, 4], "data": [...]}]}; '
@@ -89,12 +91,15 @@ class OipCodec:
         # Flat lists of numbers are read straight into floats, as long as that is what clients send.
         self._only_numbers = bool(signature.inputs) and all(spec.datatype in FLOATS for spec in signature.inputs)
         self._flat = self._only_numbers
+        self._long = Numbers()
         self._plans = Plans(self._tensors)
+        self._listed = Plans(self._tensors)
         self._heads: dict[Any, bytes] = {}
 
     def decode(self, request: Request) -> Call:
         """A Call from a request body. Raises InvalidInput."""
         body, raw, size = request.body, NOTHING, request.json_size
+        structure, lists = b"", NO_LISTS
         if size:
             if size > len(body):
                 raise InvalidInput(
@@ -109,6 +114,14 @@ class OipCodec:
                 return call
             whole = memoryview(body)
             body, raw = structure, whole[size:]
+        elif LONG <= len(body) <= MOST and self._flat:
+            structure, lists = cut(bytes(body))
+            plan = self._listed.get(structure)
+            quick = None if plan is None else self._long.arrays(plan.quick, lists)
+            if plan is not None and quick is not None:
+                call = _call(request, quick, plan.rows, "", plan.wanted, plan.binary)
+                call.alike = plan.alike
+                return call
         head = self._parse(body)
         inputs, left = self._read(head.inputs, raw)
         if left:
@@ -119,10 +132,21 @@ class OipCodec:
         rows = self._tensors.rows(inputs)
         binary = _flag(head.parameters, "binary_data_output", False)
         wanted = tuple([self._wanted(output, binary) for output in head.outputs]) if head.outputs else ()
-        if raw and not head.id and all(tensor.data is None for tensor in head.inputs):
+        plans = None if head.id or not structure else self._plans_of(head.inputs, structure, lists)
+        if plans is not None:
             given = [(tensor.name, tensor.datatype) for tensor in head.inputs]
-            self._plans.remember(bytes(body), given, inputs, rows, wanted, binary=binary)
+            plans.remember(structure, given, inputs, rows, wanted, binary=binary)
         return _call(request, inputs, rows, head.id or "", wanted, binary)
+
+    def _plans_of(self, given: list[_Input], structure: bytes, lists: list[bytes]) -> Plans | None:
+        """Where to remember a structure; None when there is more to its requests than data of the same size."""
+        if not lists:
+            return self._plans if all(tensor.data is None for tensor in given) else None
+        try:
+            empty = self._numbers.decode(structure).inputs
+        except msgspec.DecodeError:  # a list was cut in two
+            return None
+        return self._listed if len(lists) == len(given) and all(tensor.data == [] for tensor in empty) else None
 
     def _parse(self, body: bytes | memoryview) -> _Body:
         if self._flat:
@@ -259,7 +283,7 @@ def _read_json(tensor: _Input, spec: TensorSpec, what: str) -> Array:
     shape, cells = tuple(tensor.shape), tensor.data
     assert cells is not None
     plain = type(tensor) is _Numbers and tensor.datatype in FLOATS and not spec.closed
-    if plain and cells and len(cells) == math.prod(shape) and min(shape) > 0:
+    if plain and cells and len(cells) == math.prod(shape) and min(shape, default=1) > 0:
         try:
             return pack(cells, tensor.datatype, nulls=False, shape=shape)
         except (OverflowError, struct.error):

@@ -1,11 +1,12 @@
-"""Quick: the plain bodies that come most often, read straight into what the model takes.
+"""Quick: the JSON bodies that come most often, read straight into what the model takes.
 
     {"inputs": [[5.1, 3.5], ...]}                  rows of numbers, for a model with one matrix
     {"inputs": [{"age": 41, "job": "clerk"}, ...]} records of plain values, for a table
 
-or the same under "instances", or without a wrapper. Data flow: body -> msgspec with the signature's own types, which
-is the whole check of form and types -> `pack` checks ranges -> arrays. Whatever is not exactly of this form
-is left to `plain`, which knows all others and names what is wrong.
+or the same under "instances", or without a wrapper, as the door has it. Data flow: body -> msgspec with the
+signature's own types, which is the whole check of form and types -> `pack` checks ranges -> arrays; long rows of
+numbers are read by `numbers`. Whatever is not exactly of this form is left to the door's long way (`plain`, `rows`),
+which knows all others and names what is wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import msgspec
 
 from inferry.protocols import tensors
 from inferry.protocols.cells import cell_type, pack, pack_columns, takes_null
-from inferry.protocols.tensors import FLOATS, Array
+from inferry.protocols.numbers import LONG, MOST, Numbers, narrow
+from inferry.protocols.tensors import DTYPES, FLOATS, Array
 from inferry.types.signature import Signature, TensorSpec
 
 WRAPPERS = ("inputs", "instances")
@@ -27,22 +29,26 @@ REST = 16  # requests that go without a try after one that was not of the form
 
 
 class QuickRows:
-    """Reads the usual form of one signature."""
+    """Reads the usual form of one signature. `keys`: what rows may stand under; `bare`: or under none."""
 
-    def __init__(self, signature: Signature) -> None:
+    def __init__(self, signature: Signature, keys: tuple[str, ...] = WRAPPERS, *, bare: bool = True) -> None:
         self._specs = signature.inputs
+        self._keys, self._bare = keys, bare
         self._rest = 0
         row = _row_type(signature)
         self._table = signature.kind == "table"
+        self._numbers: Numbers | None = None
         self._decoder: msgspec.json.Decoder[Any] | None = None
         if row is not None:
+            if not self._table and signature.inputs[0].datatype != "BF16":
+                self._numbers = Numbers()
             rows = list[row]  # type: ignore[valid-type]
             wrapped = msgspec.defstruct(
                 "Wrapped",
-                [(name, rows | msgspec.UnsetType, msgspec.UNSET) for name in WRAPPERS],
+                [(key, rows | msgspec.UnsetType, msgspec.UNSET) for key in keys],
                 forbid_unknown_fields=True,
             )
-            self._decoder = msgspec.json.Decoder(wrapped | rows)
+            self._decoder = msgspec.json.Decoder(wrapped | rows if bare else wrapped)
 
     def read(self, body: bytes | memoryview) -> tuple[dict[str, Array], int] | None:
         """The arrays of all inputs and their rows; None for a body to be read the long way. Raises InvalidInput."""
@@ -51,6 +57,11 @@ class QuickRows:
         if self._rest:
             self._rest -= 1
             return None
+        if LONG <= len(body) <= MOST and self._numbers is not None:
+            matrix = self._numbers.rows(bytes(body), self._keys, bare=self._bare)
+            array = None if matrix is None else self._fitting(matrix)
+            if array is not None:
+                return {self._specs[0].name: array}, len(array)
         try:
             value = self._decoder.decode(body)
             rows = value if type(value) is list else _unwrap(value)
@@ -61,6 +72,12 @@ class QuickRows:
             self._rest = REST
             return None
         return found, len(rows)
+
+    def _fitting(self, matrix: Array) -> Array | None:
+        """A matrix of numbers as the model takes it; None when it does not fit."""
+        (spec,) = self._specs
+        fits = all(size in (-1, found) for size, found in zip(spec.shape, matrix.shape, strict=True))
+        return narrow(matrix, DTYPES[spec.datatype]) if fits and matrix.size else None
 
     def _matrix(self, rows: list[list[float]]) -> dict[str, Array] | None:
         (spec,) = self._specs
@@ -79,8 +96,8 @@ class QuickRows:
 
 
 def _unwrap(value: Any) -> Any:
-    """What stands under the one key; None when there are both or neither."""
-    given = [rows for rows in (value.inputs, value.instances) if rows is not msgspec.UNSET]
+    """What stands under the one key; None when there are more or none."""
+    given = [rows for rows in msgspec.structs.astuple(value) if rows is not msgspec.UNSET]
     return given[0] if len(given) == 1 else None
 
 

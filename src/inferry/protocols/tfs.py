@@ -8,8 +8,8 @@ row, or an object of arrays. `signature_name` may be "serving_default": there is
 Bytes come as {"b64": "..."}; so are answered those that are not UTF-8, and all of an output
 whose name ends in `_bytes`. NaN, Infinity and -Infinity are read and written as such.
 
-Data flow: body -> `Rows` -> Call, which keeps the form that was asked in; answer arrays -> rows or
-columns -> JSON.
+Data flow: body -> `Rows` (the usual row form: `QuickRows`) -> Call, which keeps the form that was asked in;
+answer arrays -> rows or columns -> JSON.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from inferry.errors import InferryError, InvalidInput, ModelFailed
 from inferry.interfaces.codec import Call, Encoded
 from inferry.protocols import answers, json_nan, tensors
 from inferry.protocols.forms import tfs_error
+from inferry.protocols.quick import QuickRows
 from inferry.protocols.rows import Rows
 from inferry.protocols.tensors import Array
 from inferry.types.frames import CONTENT_JSON, Request
@@ -48,10 +49,14 @@ class PredictCodec:
     def __init__(self, signature: Signature) -> None:
         self._open = signature.kind == "open"
         self._rows = Rows(signature)
+        self._quick = QuickRows(signature, ("instances",), bare=False)
         self._decoder = msgspec.json.Decoder(_Body)
 
     def decode(self, request: Request) -> Call:
         """A Call from a request body. Raises InvalidInput."""
+        read = self._quick.read(request.body)
+        if read is not None:
+            return Call(*read)
         body: _Body = json_nan.parse(self._decoder, request.body, HINT, self._rows.nan)
         check_signature(body.signature_name)
         options: dict[str, Any] = {}

@@ -9,8 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from inferry.environments.builder import Environments, locate_uv
+from inferry.environments.locks import BASE
 from inferry.environments.pip_settings import read_pip_settings
 
 
@@ -45,11 +47,20 @@ def make_wheel():
 
 
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory):
+def ours():
+    """The names of what every environment holds on this Python."""
+    lines = [Requirement(line) for line in BASE]
+    return sorted(line.name for line in lines if line.marker is None or line.marker.evaluate())
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory, ours):
     """Two versions of `tiny`, packages that conflict, and stand-ins for what every environment holds."""
     folder = tmp_path_factory.mktemp("wheels")
-    for name, version in (("numpy", "99.0"), ("msgspec", "99.0"), ("tiny", "1.0"), ("tiny", "2.0")):
-        write_wheel(folder, name, version)
+    for name in ours:
+        write_wheel(folder, name, "99.0")
+    for version in ("1.0", "2.0"):
+        write_wheel(folder, "tiny", version)
     write_wheel(folder, "needs_old", "1.0", requires=["tiny<2"])
     write_wheel(folder, "needs_future", "1.0", python=">=3.99")
     for number in range(40):

@@ -76,7 +76,7 @@ def test_a_killed_group_leaves_nothing_whole_and_the_next_build_succeeds(start, 
     assert offline.sweep() == []
 
 
-def test_the_next_builder_waits_for_the_uv_of_a_killed_one(start, offline, ask, tmp_path):
+def test_the_next_builder_waits_for_the_uv_of_a_killed_one(start, offline, ask, tmp_path, ours):
     slow = tmp_path / "slow-uv"
     begun, done = tmp_path / "orphan-begun", tmp_path / "orphan-done"
     slow.write_text(f"""#!/bin/sh
@@ -97,15 +97,15 @@ exec "{locate_uv()}" "$@"
     said = []
     python = offline.ensure(offline.lock(["tiny==1.0"], said.append), said.append)
     assert done.exists()
-    assert said == ["waiting for another build of the same environment", "installing 3 packages"]
+    assert said == ["waiting for another build of the same environment", f"installing {len(ours) + 1} packages"]
     assert ask(python, "import tiny; print(tiny.VERSION)") == "1.0"
 
 
-def test_processes_build_the_same_environment_once(start, offline):
+def test_processes_build_the_same_environment_once(start, offline, ours):
     processes = [start(requirements=["tiny==2.0"]) for _ in range(3)]
     said = [process.communicate(timeout=60)[0].splitlines() for process in processes]
     assert all(lines[-1] == "whole" for lines in said)
-    assert sum("installing 3 packages" in lines for lines in said) == 1
+    assert sum(f"installing {len(ours) + 1} packages" in lines for lines in said) == 1
     assert len(offline.digests()) == 1
 
 

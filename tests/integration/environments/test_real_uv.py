@@ -17,11 +17,11 @@ def quiet(message):
     pass
 
 
-def test_two_versions_stand_side_by_side(offline, ask):
+def test_two_versions_stand_side_by_side(offline, ask, ours):
     said = []
     pythons = [offline.ensure(offline.lock([f"tiny=={v}"], said.append), said.append) for v in ("1.0", "2.0")]
     assert [ask(python, "import tiny; print(tiny.VERSION)") for python in pythons] == ["1.0", "2.0"]
-    assert said == ["resolving 1 requirement", "installing 3 packages"] * 2
+    assert said == ["resolving 1 requirement", f"installing {len(ours) + 1} packages"] * 2
     assert len(offline.digests()) == 2
 
 
@@ -43,11 +43,11 @@ def test_modules_are_compiled_and_linked_from_the_cache(offline, ask):
     assert (packages / "tiny" / "__init__.py").stat().st_nlink > 1
 
 
-def test_the_lock_pins_ours_and_theirs_by_hash_and_names_no_place(offline, wheels):
+def test_the_lock_pins_ours_and_theirs_by_hash_and_names_no_place(offline, wheels, ours):
     lock = offline.lock(["tiny"], quiet)
     pinned = [line.partition(" ")[0] for line in lock.text.splitlines() if not line.startswith(" ")]
-    assert pinned == ["msgspec==99.0", "numpy==99.0", "tiny==2.0"]
-    assert lock.text.count("--hash=sha256:") == 3
+    assert pinned == [*[f"{name}==99.0" for name in ours], "tiny==2.0"]
+    assert lock.text.count("--hash=sha256:") == len(pinned)
     assert str(wheels) not in lock.text
     assert lock.python == f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -97,9 +97,9 @@ def test_a_source_distribution_is_never_built(offline, wheels, tmp_path):
     assert not marker.exists()
 
 
-def test_a_wheel_that_changed_after_locking_is_refused(tmp_path, make_wheel):
+def test_a_wheel_that_changed_after_locking_is_refused(tmp_path, make_wheel, ours):
     links = tmp_path / "links"
-    for name in ("numpy", "msgspec"):
+    for name in ours:
         make_wheel(links, name, "99.0")
     wheel = make_wheel(links, "swapped", "1.0")
     settings = read_pip_settings({"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(links)}, tmp_path, etc=tmp_path)

@@ -11,7 +11,7 @@ import pytest
 
 from inferry.environments import builder
 from inferry.environments.builder import Environments, locate_uv
-from inferry.environments.locks import PLATFORM_LOCK, count_packages, make_lock
+from inferry.environments.locks import BASE, PLATFORM_LOCK, count_packages, make_lock
 from inferry.environments.pip_settings import PipSettings
 from inferry.errors import EnvironmentFailed, NotFound, StorageFull
 
@@ -27,7 +27,7 @@ if (here / f"fail-{{step}}").exists():
     sys.stderr.write((here / f"fail-{{step}}").read_text())
     sys.exit(2)
 if step == "compile":
-    print("".join(f"{{line.partition('>')[0]}}==1.0 {hash}\\n" for line in sys.stdin.read().split()))
+    print("".join(f"{{line.partition('>')[0]}}==1.0 {hash}\\n" for line in sys.stdin.read().splitlines() if line))
 elif step == "venv":
     folder = pathlib.Path(command[-4])
     (folder / "bin").mkdir(parents=True)
@@ -76,6 +76,7 @@ def test_the_same_requirements_give_the_same_lock_without_resolving_again(made, 
         "msgspec",
         "numpy",
         "other",
+        "pysimdjson",
         "tiny",
     ]
     (kept,) = (here / "envs" / "locks").iterdir()
@@ -88,7 +89,7 @@ def test_ensure_builds_once(made, here):
     python = made.ensure(lock, said.append)
     assert python == here / "envs" / lock.digest / "bin" / "python"
     assert made.ensure(lock, said.append) == made.python(lock.digest) == python
-    assert said == ["installing 3 packages"]
+    assert said == [f"installing {len(BASE) + 1} packages"]
     assert made.digests() == [lock.digest]
     assert [call.split()[0] for call in calls(here)] == ["pip", "venv", "pip"]
     assert list((here / "envs" / "building").iterdir()) == []
@@ -125,7 +126,7 @@ def test_a_failed_lock_is_not_kept(made, here):
     with pytest.raises(EnvironmentFailed, match="no package named tiny"):
         made.lock(["tiny"], quiet)
     (here / "fail-compile").unlink()
-    assert count_packages(made.lock(["tiny"], quiet)) == 3
+    assert count_packages(made.lock(["tiny"], quiet)) == len(BASE) + 1
 
 
 @pytest.mark.parametrize("step", ["compile", "venv", "install"])
@@ -158,7 +159,7 @@ def test_threads_and_instances_share_one_build(made, here):
     for thread in threads:
         thread.join()
     assert sum(call.startswith("venv") for call in calls(here)) == 1
-    assert said.count("installing 3 packages") == 1
+    assert said.count(f"installing {len(BASE) + 1} packages") == 1
     assert "waiting for another build of the same environment" in said
 
 

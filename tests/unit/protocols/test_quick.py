@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from inferry.errors import InvalidInput
 from inferry.protocols.plain import PlainCodec
 from inferry.protocols.quick import MOST_COLUMNS, REST, QuickRows
+from inferry.protocols.tfs import PredictCodec
 from inferry.types.signature import Signature
 from tests.support.protocol_cases import EVERY, IRIS, ONE_COLUMN, PEOPLE, PERSON, request, spec
 
@@ -46,7 +47,7 @@ ROWS = st.one_of(
 BODIES = st.one_of(ROWS, st.dictionaries(st.sampled_from(["inputs", "instances", "x"]), ROWS, min_size=1), VALUES)
 
 
-def read(codec: PlainCodec, body: Any) -> Any:
+def read(codec: PlainCodec | PredictCodec, body: Any) -> Any:
     try:
         call = codec.decode(request(body))
     except InvalidInput as error:
@@ -57,6 +58,8 @@ def read(codec: PlainCodec, body: Any) -> Any:
 @given(st.sampled_from(SIGNATURES), BODIES)
 @example(IRIS, {"inputs": [[5, 3, 1, 0.5]]})
 @example(IRIS, {"inputs": [[5, 3, 1, True]]})
+@example(IRIS, {"instances": [[5, 3, 1, 0.5]]})
+@example(PEOPLE, {"instances": [PERSON, {**PERSON, "visits": 3.0}]})
 @example(IRIS, {"inputs": [[5, 3, 1, 1e39]]})
 @example(IRIS, {"inputs": [[5, 3, 1, 2], [5, 3, 1]]})
 @example(IRIS, {"inputs": [[1, 2, 3, 4]], "instances": [[1, 2, 3, 4]]})
@@ -67,9 +70,13 @@ def read(codec: PlainCodec, body: Any) -> Any:
 @example(MATRICES["one row"], [[1, 2], [3, 4]])
 @example(ONE_COLUMN, {"instances": [{"age": 1}]})
 def test_both_ways_say_the_same(signature: Signature, body: Any) -> None:
-    long = PlainCodec(signature)
-    long._quick.read = lambda body: None  # type: ignore[method-assign]
-    one, other = read(PlainCodec(signature), body), read(long, body)
+    for door in (PlainCodec, PredictCodec):
+        long = door(signature)
+        long._quick.read = lambda body: None  # type: ignore[method-assign]
+        check_same(signature, read(door(signature), body), read(long, body))
+
+
+def check_same(signature: Signature, one: Any, other: Any) -> None:
     if isinstance(one, tuple):
         assert one == other
         return
