@@ -15,7 +15,9 @@ from typing import Any
 import msgspec
 
 from inferry.errors import InvalidInput
+from inferry.interfaces.codec import Call, Encoded
 from inferry.protocols import answers, cells
+from inferry.types.frames import CONTENT_JSON
 
 TOKEN = re.compile(rb"NaN|Infinity")
 
@@ -56,3 +58,13 @@ def write(body: Any) -> bytes:
     if b"null" not in data:
         return data
     return json.dumps(msgspec.to_builtins(body), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def write_parts(predictions: list[Any], calls: list[Call]) -> list[Encoded]:
+    """The answer of each call, from one prediction for each row of all of them."""
+    written, start = [], 0
+    for call in calls:
+        body = {"predictions": predictions[start : start + call.rows]}
+        written.append(Encoded(CONTENT_JSON, 0, write(body)))
+        start += call.rows
+    return written

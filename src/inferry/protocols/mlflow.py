@@ -99,6 +99,15 @@ class MlflowCodec:
         predictions = answers.jsonable(outputs) if self._open else _predictions(outputs, call.rows)
         return Encoded(CONTENT_JSON, 0, json_nan.write({"predictions": predictions}))
 
+    def encode_many(self, calls: list[Call], outputs: Any) -> list[Encoded] | None:
+        """The answers of calls that ran together; None unless there is one value for each row. Raises as `encode`
+        does."""
+        rows = sum([call.rows for call in calls])
+        predictions = None if self._open else _predictions(outputs, rows)
+        return (
+            json_nan.write_parts(predictions, calls) if type(predictions) is list and len(predictions) == rows else None
+        )
+
     def refuse(self, error: InferryError) -> bytes:
         """The error in MLflow's form."""
         return mlflow_error(error, "BAD_REQUEST" if isinstance(error, BadForm) else "")

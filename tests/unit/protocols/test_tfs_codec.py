@@ -16,6 +16,7 @@ from inferry.errors import InvalidInput, ModelFailed
 from inferry.interfaces.codec import Call
 from inferry.protocols.tfs import PredictCodec
 from inferry.protocols.tfs_examples import CLASSIFY, REGRESS, ExamplesCodec
+from inferry.replica.calls import split
 from inferry.types.signature import Signature
 from tests.support.protocol_cases import (
     CLASS_ANSWER,
@@ -271,3 +272,27 @@ def test_bad_examples_are_told_what_is_wrong(body: Any, says: str) -> None:
 def test_an_answer_of_another_shape_is_the_models_fault(question: Any, signature: Signature, outputs: Any) -> None:
     with pytest.raises(ModelFailed):
         ExamplesCodec(signature, question).encode(Call(inputs={}, rows=2), outputs)
+
+
+@given(
+    st.lists(st.integers(1, 3), min_size=2, max_size=5), st.sampled_from(["numbers", "lone", "texts", "nan", "label"])
+)
+def test_calls_that_ran_together_are_answered_as_each_by_itself(sizes: list[int], kind: str) -> None:
+    codec, rows = PredictCodec(TWO), sum(sizes)
+    calls = [Call(inputs={}, rows=size) for size in sizes]
+    numbers = np.arange(rows * 2, dtype=np.float32)
+    outputs: dict[str, Any] = {
+        "numbers": {"y": numbers[:rows].reshape(rows, 1), "z": numbers.reshape(rows, 2)},
+        "lone": {"z": numbers.reshape(rows, 2)},
+        "texts": {"y": np.array(["a", b"\xff", None] * rows, dtype=object)[:rows], "z": numbers[:rows]},
+        "nan": {"z": np.where(numbers[:rows] % 2, np.nan, numbers[:rows])},
+        "label": {"label": np.array(["no"] * rows), "probabilities": numbers.reshape(rows, 2)},
+    }[kind]
+    alone = [codec.encode(call, part) for call, part in zip(calls, split(outputs, calls), strict=True)]
+    assert codec.encode_many(calls, outputs) == alone
+
+
+def test_calls_in_the_column_form_are_answered_each_by_itself() -> None:
+    codec = PredictCodec(TWO)
+    calls = [codec.decode(request({"inputs": {"text": ["a"], "vector": [[1, 2, 3]]}})) for _ in range(2)]
+    assert codec.encode_many(calls, {"y": np.zeros((2, 1)), "z": np.zeros((2, 2))}) is None
