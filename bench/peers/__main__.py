@@ -24,7 +24,7 @@ from bench.peers import machine, report
 from bench.peers.catalog import VARIANTS
 from bench.peers.environments import CACHE, ROOT, Unavailable, environment
 from bench.peers.inferry_server import InferryServer
-from bench.peers.race import Plan, race, say
+from bench.peers.race import Plan, Results, latencies, race, say
 from bench.peers.scenarios import SCENARIOS, row
 from bench.peers.servers import PeerServer, Server
 from bench.peers.summary import REFERENCE
@@ -43,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round of one second, one start")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--publish", action="store_true", help="write the tables and charts into docs/")
+    parser.add_argument("--latencies", action="store_true", help="measure only these anew, with no peer up")
     parser.add_argument("--report", action="store_true", help="measure nothing, report what the results file holds")
     return parser.parse_args()
 
@@ -94,6 +95,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if not options.quick:
         _weigh_inferry()
     for model in options.models:
+        if options.latencies:
+            _latencies_anew(document, model, servers(model, ("inferry",), folder), plan)
+            options.results.write_text(json.dumps(document, indent=1) + "\n")
+            continue
         about = {"begun": time.strftime("%Y-%m-%d %H:%M"), "machine": machine.describe()}
         results = race(model, servers(model, options.only, folder), plan)
         document["models"][model] = {**about, **asdict(results)}
@@ -101,6 +106,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         options.results.parent.mkdir(parents=True, exist_ok=True)
         options.results.write_text(json.dumps(document, indent=1) + "\n")
     return document
+
+
+def _latencies_anew(document: dict[str, Any], model: str, both: list[Server], plan: Plan) -> None:
+    """Replace only these in what the results file holds of a model."""
+    if model not in document["models"]:
+        raise SystemExit(f"{model} has not been raced yet: leave out --latencies.")
+    found = Results(model=model, rounds=plan.rounds, seconds=plan.seconds)
+    for server in both:
+        server.prepare()
+    latencies(both, plan, found)
+    document["models"][model] |= {"floor": found.floor, "half_load": found.half_load}
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 servers -> alone: start (timed), PSS idle, PSS under load, stop -> groups (the quiet ones together, a
 loud one only with the reference) -> all answers of a group agree -> rounds: every scenario, every
-server, in an order that turns from round to round -> Results. A server that fails is kept in
-`failures` with its reason and the others go on.
+server, in an order that turns from round to round -> latencies that are compared with no peer's, with only
+Inferry and the reference up -> Results. A server that fails is kept in `failures` with its reason and
+the others go on.
 """
 
 from __future__ import annotations
@@ -87,10 +88,17 @@ def race(model: str, servers: Sequence[Server], plan: Plan) -> Results:
             for turn in range(plan.rounds):
                 _round(agreeing, number, turn, plan, results)
             if number == 0:
-                _above_floor(agreeing, plan, results)
-                _half_load(agreeing, plan, results)
                 _grpc(agreeing, plan, results)
+    latencies(quiet, plan, results)
     return results
+
+
+def latencies(servers: Sequence[Server], plan: Plan, results: Results) -> None:
+    """What is compared with no peer: a lone request with the bare call, and a tail with its median. No peer is up
+    then, since what others do now and then is what a tail is made of."""
+    with _running([server for server in servers if server.name in {REFERENCE, "inferry"}], results) as up:
+        _above_floor(up, plan, results)
+        _half_load(up, plan, results)
 
 
 def _alone(server: Server, plan: Plan, results: Results) -> bool:
@@ -212,18 +220,18 @@ def _half_load(servers: Sequence[Server], plan: Plan, results: Results) -> None:
     if results.model not in HALF_LOAD or generator() != "wrk":
         return
     most = max(scenario.connections for scenario in SCENARIOS[results.model])
+    doors = [(server, door, post) for server in servers for door, post in server.posts("json")]
+    rates: dict[tuple[str, str], list[float]] = {}
+    for server, door, post in doors * (plan.rounds + 1):
+        rates.setdefault((server.name, door), []).append(run(post, most, WARM_UP).rate)
     for turn in range(plan.rounds * TURNS):
-        for server in servers:
-            if server.name not in {"inferry", REFERENCE}:
-                continue
-            for door, post in server.posts("json"):
-                here = [s for s in results.samples if (s["server"], s["door"]) == (server.name, door)]
-                rates = [s["rate"] for s in here if s["connections"] == most and s["encoding"] == "json"]
-                capacity = median(rates)
-                load = users(post, capacity / 2, plan.seconds)
-                place = {"round": turn, "server": server.name, "door": door, "capacity": capacity}
-                results.half_load.append({**place, **_figures(load)})
-                say(f"{results.model} half load: {server.name} {door} {load.rate:,.0f}/s p99 {load.p99:.2f} ms")
+        for server, door, post in doors:
+            capacity = median(rates[server.name, door][1:])
+            users(post, capacity / 2, WARM_UP)
+            load = users(post, capacity / 2, plan.seconds)
+            place = {"round": turn, "server": server.name, "door": door, "capacity": capacity}
+            results.half_load.append({**place, **_figures(load)})
+            say(f"{results.model} half load: {server.name} {door} {load.rate:,.0f}/s p99 {load.p99:.2f} ms")
 
 
 def _grpc(servers: Sequence[Server], plan: Plan, results: Results) -> None:

@@ -156,7 +156,7 @@ def _half_load(models: Sequence[Mapping[str, Any]]) -> list[str]:
         "### Latency at half load",
         "",
         "256 users, who each wait for the answer and then think for a random time (exponential), ask about",
-        "half of what the server answered at 64 connections.",
+        "half of what the server answers at 64 connections. Only Inferry and the reference are up.",
         "",
         "| model | server | requests/s | p50 ms | p99 ms | p99 / p50 | lowest-highest | errors |",
         "|---|---|--:|--:|--:|--:|--:|--:|",

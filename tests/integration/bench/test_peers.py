@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +35,26 @@ def test_a_quick_race_against_fastapi(tmp_path: Path) -> None:
     assert all(sample["rate"] > 0 and sample["errors"] == 0 for sample in race["samples"])
     assert "| **Inferry (plain)** |" in done.stdout
     assert left() == set()
+    again = subprocess.run(
+        [*COMMAND, "--latencies", "--results", str(results)], cwd=ROOT, capture_output=True, text=True, timeout=300,
+        check=False,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    anew = json.loads(results.read_text())["models"]["tiny"]
+    assert anew["samples"] == race["samples"]
+    if shutil.which("wrk"):
+        assert {(turn["server"], turn["door"]) for turn in anew["half_load"]} == {
+            (sample["server"], sample["door"]) for sample in race["samples"]
+        }
+        assert anew["half_load"] != race["half_load"]
+    assert left() == set()
+
+
+def test_latencies_alone_are_added_to_a_race_that_was(tmp_path: Path) -> None:
+    command = [*COMMAND, "--latencies", "--results", str(tmp_path / "peers.json")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "tiny has not been raced yet" in done.stderr
 
 
 @pytest.mark.slow
