@@ -18,7 +18,6 @@ from inferry.errors import InvalidInput, ModelFailed
 from inferry.interfaces.codec import Call
 from inferry.protocols.mlflow import MlflowCodec
 from inferry.protocols.mlflow_csv import CsvCodec
-from inferry.replica import calls as together
 from inferry.types.signature import Signature
 from tests.support.protocol_cases import (
     CLASS_ANSWER,
@@ -293,21 +292,3 @@ def test_json_and_csv_agree_and_their_echo_comes_back(rows: list[tuple[float, st
         call = codec.decode(request(body))
         assert call.rows == len(rows)
         assert json.loads(codec.encode(call, call.inputs).body) == {"predictions": frame}
-
-
-@given(
-    st.lists(st.integers(1, 3), min_size=2, max_size=5), st.sampled_from(["numbers", "lone", "texts", "nan", "label"])
-)
-def test_calls_that_ran_together_are_answered_as_each_by_itself(sizes: list[int], kind: str) -> None:
-    codec, rows = MlflowCodec(TWO), sum(sizes)
-    calls = [Call(inputs={}, rows=size) for size in sizes]
-    numbers = np.arange(rows * 2, dtype=np.float32)
-    outputs: dict[str, Any] = {
-        "numbers": {"y": numbers[:rows].reshape(rows, 1), "z": numbers.reshape(rows, 2)},
-        "lone": {"z": numbers.reshape(rows, 2)},
-        "texts": {"y": np.array(["a", b"\xff", None] * rows, dtype=object)[:rows], "z": numbers[:rows]},
-        "nan": {"z": np.where(numbers[:rows] % 2, np.nan, numbers[:rows])},
-        "label": {"label": np.array(["no"] * rows), "probabilities": numbers.reshape(rows, 2)},
-    }[kind]
-    alone = [codec.encode(call, part) for call, part in zip(calls, together.split(outputs, calls), strict=True)]
-    assert codec.encode_many(calls, outputs) == alone

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from inferry.errors import InvalidInput, ModelFailed
 from inferry.interfaces.codec import Call
+from inferry.protocols.mlflow import MlflowCodec
 from inferry.protocols.tfs import PredictCodec
 from inferry.protocols.tfs_examples import CLASSIFY, REGRESS, ExamplesCodec
 from inferry.replica.calls import split
@@ -275,10 +276,15 @@ def test_an_answer_of_another_shape_is_the_models_fault(question: Any, signature
 
 
 @given(
-    st.lists(st.integers(1, 3), min_size=2, max_size=5), st.sampled_from(["numbers", "lone", "texts", "nan", "label"])
+    st.sampled_from([PredictCodec, MlflowCodec]),
+    st.lists(st.integers(1, 3), min_size=2, max_size=5),
+    st.sampled_from(["numbers", "lone", "texts", "nan", "label"]),
 )
-def test_calls_that_ran_together_are_answered_as_each_by_itself(sizes: list[int], kind: str) -> None:
-    codec, rows = PredictCodec(TWO), sum(sizes)
+def test_calls_that_ran_together_are_answered_as_each_by_itself(
+    door: type[PredictCodec | MlflowCodec], sizes: list[int], kind: str
+) -> None:
+    """MLflow's door too: its answers are written by the same hands."""
+    codec, rows = door(TWO), sum(sizes)
     calls = [Call(inputs={}, rows=size) for size in sizes]
     numbers = np.arange(rows * 2, dtype=np.float32)
     outputs: dict[str, Any] = {
