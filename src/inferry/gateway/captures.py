@@ -15,12 +15,10 @@ from collections import deque
 from collections.abc import Callable
 from hashlib import blake2b
 from itertools import count
-from typing import NamedTuple
 from zlib import crc32
 
-from inferry.gateway.head import Head
 from inferry.gateway.keys import key_of
-from inferry.gateway.live import LiveEndpoint, LiveRevision, Pending
+from inferry.gateway.live import LiveEndpoint, Pending
 from inferry.gateway.segments import Lease
 from inferry.types import frames
 from inferry.types.feedback import CaptureBatch, Captured, CapturedInput
@@ -32,24 +30,9 @@ MAX_INPUT = frames.BIG
 """Requests from this size on are not kept: they lie in memory that the replica may use again."""
 MAX_QUEUE = 20_000
 MAX_BYTES = 32 << 20
-MAX_BATCH = 200  # so many are written in a turn of the loop: a millisecond
+MAX_BATCH = 200
 SECOND = 1.0
 SAMPLES = 1 << 32
-
-
-class Note(NamedTuple):
-    """An answer, as it came by. `request`: its body, where the key stands in that."""
-
-    at: float
-    id: bytes
-    head: Head
-    request: bytes | bytearray
-    endpoint: LiveEndpoint
-    revision: LiveRevision
-    content: int
-    json_size: int
-    answer: bytes
-    input: CapturedInput | None = None
 
 
 class Captures:
@@ -61,9 +44,9 @@ class Captures:
         self._loop = loop
         self._send = send
         self._left: dict[bytes, tuple[int, int, int, Sampling]] = {}
-        self._queue: deque[Note] = deque()
+        self._queue: deque[Captured] = deque()
         self._bytes = 0
-        self._flights: dict[int, list[Note]] = {}
+        self._flights: dict[int, list[Captured]] = {}
         self._number = 0
         self._prefix = secrets.token_hex(6).encode()
         self._names = count()
@@ -80,12 +63,23 @@ class Captures:
         if left[1] < SAMPLES and crc32(id) >= left[1]:
             return
         self._left[endpoint.name] = left[0] - 1, *left[1:]
-        answer = reply.body if type(reply.body) is bytes and len(reply.body) <= MAX_ANSWER else b""
-        request = pending.body if endpoint.key_field and not isinstance(pending.body, Lease) else b""
-        note = Note(time.time(), id, pending.head, request, endpoint, revision, reply.content, reply.json_size, answer,
-                    self._input(pending, id, left[2]) if left[2] else None)  # fmt: skip
-        self._queue.append(note)
-        self._bytes += size_of(note)
+        head = pending.head
+        key = key_of(endpoint, head, pending.body)
+        answer = Captured(
+            endpoint=endpoint.plan.name,
+            revision=revision.plan.number,
+            version=revision.plan.version,
+            id=id.decode("ascii", "replace"),
+            at=time.time(),
+            key=blake2b(key or id, digest_size=8, key=endpoint.name[:64]).hexdigest(),
+            door=head.door,
+            content=reply.content,
+            json_size=reply.json_size,
+            body=reply.body if type(reply.body) is bytes and len(reply.body) <= MAX_ANSWER else b"",
+            input=self._input(pending, id, left[2]) if left[2] else None,
+        )
+        self._queue.append(answer)
+        self._bytes += size_of(answer)
         self.taken += 1
         if len(self._queue) > MAX_QUEUE or self._bytes > MAX_BYTES:
             self._bytes -= size_of(self._queue.popleft())
@@ -123,7 +117,7 @@ class Captures:
         while self._queue and len(self._flights) < at_once:
             batch = [self._queue.popleft() for _ in range(min(MAX_BATCH, len(self._queue)))]
             self._number += 1
-            if not self._send(CaptureBatch(number=self._number, answers=tuple(map(written, batch)))):
+            if not self._send(CaptureBatch(number=self._number, answers=tuple(batch))):
                 self._queue.extendleft(reversed(batch))
                 return
             self._flights[self._number] = batch
@@ -143,25 +137,7 @@ class Captures:
         self._flights.clear()
 
 
-def size_of(note: Note) -> int:
-    """About how much memory a note holds."""
-    asked = len(note.input.body) if note.input is not None else 0
-    return len(note.answer) + len(note.request) + asked + 200
-
-
-def written(note: Note) -> Captured:
-    """A note as control gets it."""
-    key = key_of(note.endpoint, note.head, note.request) or note.id
-    return Captured(
-        endpoint=note.endpoint.plan.name,
-        revision=note.revision.plan.number,
-        version=note.revision.plan.version,
-        id=note.id.decode("ascii", "replace"),
-        at=note.at,
-        key=blake2b(key, digest_size=8, key=note.endpoint.name[:64]).hexdigest(),
-        door=note.head.door,
-        content=note.content,
-        json_size=note.json_size,
-        body=note.answer,
-        input=note.input,
-    )
+def size_of(answer: Captured) -> int:
+    """About how much memory an answer holds."""
+    asked = len(answer.input.body) if answer.input is not None else 0
+    return len(answer.body) + asked + 350

@@ -211,7 +211,7 @@ def test_what_control_did_not_confirm_goes_again_in_order(world, monkeypatch) ->
     assert world.captures.dropped == 0
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MAX_QUEUE", 3), ("MAX_BYTES", 700)])
+@pytest.mark.parametrize(("limit", "value"), [("MAX_QUEUE", 3), ("MAX_BYTES", 1100)])
 def test_without_control_the_oldest_are_dropped_and_counted(world, monkeypatch, limit, value) -> None:
     monkeypatch.setattr(module, limit, value)
     world.control.there = False
