@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import numpy as np
+import pytest
 
 from inferry.interfaces.codec import Encoded
 from inferry.types.frames import CONTENT_BINARY, DOOR_OIP, INFER, Request
 from inferry.types.signature import Signature, TensorSpec
+
+SIMDJSON = pytest.mark.skipif(sys.version_info >= (3, 14), reason="simdjson has no wheels for it")
 
 
 def spec(name: str, datatype: str = "FP64", shape: tuple[int, ...] = (-1,), **more: Any) -> TensorSpec:

@@ -5,7 +5,7 @@ Data flow of a request: body[:json_size] is JSON that names inputs; each gives i
 array of the declared datatype and shape -> `fit` to the signature -> Call. The answer goes
 the other way; each output is JSON or binary as the client asked, per output
 (`binary_data`) or for all (`binary_data_output`). The JSON of a request whose inputs are all
-binary, or long lists of numbers, is read once and remembered by its bytes; so is that of an answer.
+binary, or long lists of numbers, is read once and remembered by its bytes without the id; so is that of an answer.
 
 JSON has no NaN or infinity: such tokens are refused in a request and written as null in an
 answer (binary tensors carry them exactly). BYTES that are not UTF-8 are written to JSON in
@@ -19,6 +19,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 import struct
 from typing import Any
 
@@ -68,6 +69,7 @@ class _NumbersBody(_Body):
 
 
 NOTHING = memoryview(b"")
+_ID = re.compile(rb'"id"\s*:\s*"([ !#-\[\]-~]*)"')
 NO_LISTS: list[bytes] = []
 
 HINT = (
@@ -99,27 +101,30 @@ class OipCodec:
     def decode(self, request: Request) -> Call:
         """A Call from a request body. Raises InvalidInput."""
         body, raw, size = request.body, NOTHING, request.json_size
-        structure, lists = b"", NO_LISTS
+        structure, id, lists = b"", "", NO_LISTS
         if size:
             if size > len(body):
                 raise InvalidInput(
                     f"Inference-Header-Content-Length is {size}, but the body has only {len(body)} bytes.",
                     help="Give the length of the JSON part.",
                 )
-            structure = bytes(body[:size])
-            plan = self._plans.get(structure)
+            whole = bytes(body[:size])
+            structure, plan = whole, self._plans.get(whole)
+            if plan is None:
+                structure, id = cut_id(whole)
+                plan = self._plans.get(structure)
             if plan is not None and plan.size == len(body) - size:
-                call = _call(request, read_quick(plan, body, size), plan.rows, "", plan.wanted, plan.binary)
+                call = _call(request, read_quick(plan, body, size), plan.rows, id, plan.wanted, plan.binary)
                 call.alike, call.views = plan.alike, True
                 return call
-            whole = memoryview(body)
-            body, raw = structure, whole[size:]
+            body, raw = whole, memoryview(body)[size:]
         elif LONG <= len(body) <= MOST and self._flat:
             structure, lists = cut(bytes(body))
+            structure, id = cut_id(structure)
             plan = self._listed.get(structure)
             quick = None if plan is None else self._long.arrays(plan.quick, lists)
             if plan is not None and quick is not None:
-                call = _call(request, quick, plan.rows, "", plan.wanted, plan.binary)
+                call = _call(request, quick, plan.rows, id, plan.wanted, plan.binary)
                 call.alike = plan.alike
                 return call
         head = self._parse(body)
@@ -132,21 +137,25 @@ class OipCodec:
         rows = self._tensors.rows(inputs)
         binary = _flag(head.parameters, "binary_data_output", False)
         wanted = tuple([self._wanted(output, binary) for output in head.outputs]) if head.outputs else ()
-        plans = None if head.id or not structure else self._plans_of(head.inputs, structure, lists)
+        plans = self._plans_of(head, structure, id, lists) if structure else None
         if plans is not None:
             given = [(tensor.name, tensor.datatype) for tensor in head.inputs]
             plans.remember(structure, given, inputs, rows, wanted, binary=binary)
         return _call(request, inputs, rows, head.id or "", wanted, binary)
 
-    def _plans_of(self, given: list[_Input], structure: bytes, lists: list[bytes]) -> Plans | None:
-        """Where to remember a structure; None when there is more to its requests than data of the same size."""
-        if not lists:
-            return self._plans if all(tensor.data is None for tensor in given) else None
+    def _plans_of(self, head: _Body, structure: bytes, id: str, lists: list[bytes]) -> Plans | None:
+        """Where to remember a structure; None when there is more to its requests than data of the same size, and an
+        id."""
         try:
-            empty = self._numbers.decode(structure).inputs
+            told = self._decoder.decode(structure)
         except msgspec.DecodeError:  # a list was cut in two
             return None
-        return self._listed if len(lists) == len(given) and all(tensor.data == [] for tensor in empty) else None
+        if told.id or (head.id or "") != id:  # what was cut is another id than the request's
+            return None
+        if not lists:
+            return self._plans if all(tensor.data is None for tensor in told.inputs) else None
+        whole = len(lists) == len(told.inputs) and all(tensor.data == [] for tensor in told.inputs)
+        return self._listed if whole else None
 
     def _parse(self, body: bytes | memoryview) -> _Body:
         if self._flat:
@@ -232,6 +241,14 @@ class OipCodec:
     def refuse(self, error: InferryError) -> bytes:
         """The error in the protocol's form."""
         return oip_error(error)
+
+
+def cut_id(structure: bytes) -> tuple[bytes, str]:
+    """A structure without the text of the first id that stands there plainly, and that."""
+    found = _ID.search(structure)
+    if found is None:
+        return structure, ""
+    return structure[: found.start(1)] + structure[found.end(1) :], found[1].decode()
 
 
 def read_quick(plan: Plan, body: bytes | memoryview, at: int) -> dict[str, Array]:

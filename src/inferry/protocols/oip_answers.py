@@ -54,15 +54,15 @@ def binary_writer(found: Found, heads: dict[Any, bytes]) -> Write:
             Written(name, datatype, (call.rows, *shape), {"binary_data_size": size * call.rows})
             for (name, datatype, shape), (_, size) in zip(shapes, blobs, strict=True)
         ]
-        head = answers.write(Answer(call.name, call.version, written, call.id))
-        if not call.id:
-            keep(heads, (call.name, call.version, call.rows, shapes), head)
+        head = answers.write(Answer(call.name, call.version, written))
+        keep(heads, (call.name, call.version, call.rows, shapes), head)
         return head
 
     def write(call: Call, start: int) -> Encoded:
         stop = start + call.rows
-        known = None if call.id else heads.get((call.name, call.version, call.rows, shapes))
-        head = known or head_of(call)
+        head = heads.get((call.name, call.version, call.rows, shapes)) or head_of(call)
+        if call.id:
+            head = b'%b,"id":%b}' % (head[:-1], answers.write(call.id))
         body = b"".join((head, *[blob[start * size : stop * size] for blob, size in blobs]))
         return Encoded(CONTENT_BINARY, len(head), body)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from inferry.protocols.oip import OipCodec
 from inferry.protocols.plain import PlainCodec
 from inferry.protocols.tfs import PredictCodec
 from inferry.types.signature import Signature
-from tests.support.protocol_cases import request, spec
+from tests.support.protocol_cases import SIMDJSON, request, spec
 
 PAIR = Signature(kind="tensors", inputs=(spec("a", "FP32", (-1, 2)), spec("data", "FP64", (-1, -1))), batchable=True)
 MATRICES = {
@@ -81,9 +80,6 @@ HIDDEN = ONE.replace('"data":%s', '"d\\u0061ta":%s,"parameters":{"data":[3,4]}')
 BESIDE = ONE.replace('"data":%s', '"data":%s,"parameters":{"data":[3,4]}')
 
 
-NEEDED = pytest.mark.skipif(sys.version_info >= (3, 14), reason="simdjson has no wheels for it")
-
-
 def padded(text: str) -> bytes:
     """Long enough for the quick reader, and the same JSON."""
     return text.encode() + b" " * LONG
@@ -144,7 +140,7 @@ def test_data_is_read_as_by_the_other_reader(signature: Signature, structure: st
         assert outcome(used, body) == outcome(other, body)
 
 
-@NEEDED
+@SIMDJSON
 def test_a_known_structure_is_read_without_the_other_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST, "simdjson is not installed"
     codec, plain, pair = OipCodec(MATRICES["floats"]), PlainCodec(MATRICES["floats"]), OipCodec(PAIR)
@@ -185,7 +181,7 @@ def test_long_bodies_are_read_exactly(count: int) -> None:
         assert np.array_equal(reader.decode(request(text.encode())).inputs["x"][0], wanted)
 
 
-@NEEDED
+@SIMDJSON
 def test_arrays_live_on_when_the_next_body_is_read() -> None:
     reader = Numbers()
     first = reader.rows(b"[[1.5, 2.5]]", (), bare=True)

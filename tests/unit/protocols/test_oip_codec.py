@@ -9,18 +9,31 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from inferry.errors import InferryError, InvalidInput, ModelFailed
 from inferry.interfaces.codec import Call
 from inferry.protocols import tensors
+from inferry.protocols.numbers import LONG
 from inferry.protocols.oip import OipCodec
 from inferry.replica.calls import own, split
 from inferry.types.frames import CONTENT_JSON
 from inferry.types.signature import DATATYPES, Signature
-from tests.support.protocol_cases import CLASS_ANSWER, FIXED, IRIS, OPEN, PEOPLE, TWO, read, read_binary, request, spec
+from tests.support.protocol_cases import (
+    CLASS_ANSWER,
+    FIXED,
+    IRIS,
+    OPEN,
+    PEOPLE,
+    SIMDJSON,
+    TWO,
+    read,
+    read_binary,
+    request,
+    spec,
+)
 
 
 def tensor(name: str = "x", datatype: str = "FP32", shape: Any = (1, 4), **more: Any) -> dict[str, Any]:
@@ -382,6 +395,43 @@ def test_a_structure_that_came_before_changes_nothing(kinds: list[str], output: 
                 head["id"] = str(number)
         body = binary(head, raw)
         assert outcome(used, body) == outcome(OipCodec(IRIS), body)
+
+
+SAID = [
+    "", '"id":"a",', '"id":"b",', '"id" : "c",', '"id":"",', '"id":null,', '"id":"\\u0061",', '"id":"\u00e9",', '"id":"a\\"b",',
+    '"i\\u0064":"a",', '"id":"a","id":"b",', '"id":"a","i\\u0064":"b",', '"i\\u0064":"a","id":"b",', '"id":7,', '"id":"a',
+    '"parameters":{"id":"a"},', '"parameters":{"id":"b"},', '"parameters":{"id":"a"},"id":"b",',
+    '"parameters":{"id":"a"},"i\\u0064":"a",', '"parameters":{"id":"b"},"i\\u0064":"a",', '"x":"\\"id\\":\\"a",', '"x":"id",',
+]  # fmt: skip
+LISTED = '{%s"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[1,2,3,4]}]}'
+BINARY = '{%s"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"parameters":{"binary_data_size":16}}]}'
+
+
+def of(text: str, as_binary: bool) -> Any:
+    if not as_binary:
+        return request((LISTED % text).encode() + b" " * LONG)
+    head = (BINARY % text).encode()
+    return request(head + np.arange(4, dtype=np.float32).tobytes(), len(head))
+
+
+@given(st.lists(st.sampled_from(SAID), min_size=2, max_size=8), st.booleans())
+@example(['"parameters":{"id":"a"},"i\\u0064":"a",', '"parameters":{"id":"b"},"i\\u0064":"a",'], True)
+@example(['"parameters":{"id":"a"},', '"parameters":{"id":"b"},'], True)
+@example(['"id":"a","i\\u0064":"b",', '"id":"b","i\\u0064":"b",'], True)
+def test_an_id_that_came_before_is_not_anothers(said: list[str], as_binary: bool) -> None:
+    used = OipCodec(IRIS)
+    for text in said:
+        assert outcome(used, of(text, as_binary)) == outcome(OipCodec(IRIS), of(text, as_binary))
+
+
+@pytest.mark.parametrize("as_binary", [True, pytest.param(False, marks=SIMDJSON)])
+def test_requests_that_differ_in_their_ids_have_the_same_structure(
+    as_binary: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = OipCodec(IRIS)
+    codec.decode(of('"id":"first",', as_binary))
+    monkeypatch.setattr(codec, "_parse", None)
+    assert [codec.decode(of(f'"id":"{id}",', as_binary)).id for id in ("second", "", "3")] == ["second", "", "3"]
 
 
 def outcome(codec: OipCodec, body: Any) -> Any:
