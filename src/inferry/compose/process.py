@@ -22,6 +22,7 @@ from inferry.compose.settings import READY, ControlSettings, GatewaySettings, Jo
 from inferry.errors import InferryError
 
 LOG_BYTES = 10 << 20
+DATE_S = 1.0
 
 T = TypeVar("T", GatewaySettings, ControlSettings, JobsSettings)
 
@@ -41,6 +42,29 @@ class HttpServer(uvicorn.Server):
     """A uvicorn server that closes `others`, which listen elsewhere, along with its own listeners."""
 
     others: Sequence[asyncio.Server] = ()
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._told = asyncio.Event()
+        self._ends = False
+        super().__init__(config)
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether to end: signals say so, and whoever has the server."""
+        return self._ends
+
+    @should_exit.setter
+    def should_exit(self, yes: bool) -> None:
+        self._ends = yes
+        if yes:
+            self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        """Until it is told to end. Uvicorn's looks ten times a second; here once is enough, for the answers' dates."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), DATE_S)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from inferry.errors import InferryError
+from inferry.telemetry.loops import pause
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class DatabaseWatch:
     async def run(self) -> None:
         """For ever."""
         while True:
-            await asyncio.sleep(SOON_S if self.problem else LOOK_S)
+            await pause(SOON_S if self.problem else LOOK_S)
             await self.look()
 
     async def look(self) -> None:

@@ -21,6 +21,7 @@ from inferry.errors import NotFound
 from inferry.interfaces.experiments import ExperimentStore
 from inferry.policy import experiment as policy
 from inferry.policy import traffic
+from inferry.telemetry.loops import pause
 from inferry.types.experiment import Experiment, ExperimentRecord
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Experiments:
                     await asyncio.to_thread(self._look, record)
             except Exception:
                 log.exception("looking at the experiments failed; trying again")
-            await asyncio.sleep(LOOK_S)
+            await pause(LOOK_S)
 
     def _look(self, record: ExperimentRecord) -> ExperimentRecord:
         """A look at one that runs; the report is what later looks go on from."""

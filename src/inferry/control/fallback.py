@@ -16,6 +16,7 @@ from inferry.control.reconciler import group_of
 from inferry.control.service import Service
 from inferry.errors import Conflict, InferryError
 from inferry.policy import fallback
+from inferry.telemetry.loops import pause
 from inferry.types.registry import Revision
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Fallback:
     async def run(self) -> None:
         """For ever."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await pause(LOOK_S)
             for live in self._service.reconciler.desired.live if self._fleet.failures else ():
                 if self._dies(live.revision) and (live.revision.endpoint, live.revision.number) not in self._left:
                     await self._leave(live.revision)

@@ -6,12 +6,12 @@ fleet counts it as worn: the reconciler starts another one, and then lets this o
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Hashable
 
 from inferry.control.fleet import Fleet
 from inferry.policy import recycle
+from inferry.telemetry.loops import pause
 
 LOOK_S = 1.0
 
@@ -29,7 +29,7 @@ class Recycler:
     async def run(self) -> None:
         """For ever."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await pause(LOOK_S)
             self.look()
 
     def look(self) -> None:

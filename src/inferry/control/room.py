@@ -17,6 +17,7 @@ from typing import Protocol
 from inferry.errors import Conflict, NoRoom
 from inferry.interfaces.backend import Replica
 from inferry.policy import density
+from inferry.telemetry.loops import pause
 from inferry.types.density import Held, LoadedRow, MemoryStatus, WaitingRow
 from inferry.types.registry import RevisionConfig, Version
 from inferry.types.replicas import ReplicaSpec
@@ -216,7 +217,7 @@ class Room:
     async def run(self) -> None:
         """For ever: measure, and make room where models grew."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await pause(LOOK_S)
             replicas = {id: tenant.replica for id, tenant in self._tenants.items()}
             if replicas:
                 held = await asyncio.to_thread(lambda of: {id: one.held() for id, one in of.items()}, replicas)

@@ -7,7 +7,6 @@ it finds. While no gateway is heard, nothing is decided.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable
@@ -19,6 +18,7 @@ from inferry.control.fleet import Fleet
 from inferry.control.room import ALWAYS, BUSY
 from inferry.policy import gateways, scale, schedule
 from inferry.policy.idle import Pauses
+from inferry.telemetry.loops import pause
 from inferry.types.registry import Revision, Version
 from inferry.types.replicas import Group
 from inferry.types.scaling import Figures, Load, Loads, Scaled, Scaling, Snapshot
@@ -150,7 +150,7 @@ class Scaler:
     async def run(self) -> None:
         """For ever: look at those of which nothing new is heard."""
         while True:
-            await asyncio.sleep(scale.LOOK_S)
+            await pause(scale.LOOK_S)
             now = self._clock()
             if now - self._heard > SILENT_S:
                 continue

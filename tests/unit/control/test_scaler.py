@@ -129,7 +129,7 @@ async def test_while_the_gateway_is_silent_nothing_is_decided(world, monkeypatch
         if looks > SILENT_S + 30:
             raise TimeoutError
 
-    monkeypatch.setattr("inferry.control.scaler.asyncio.sleep", sleep)
+    monkeypatch.setattr("inferry.control.scaler.pause", sleep)
     with pytest.raises(TimeoutError):
         await world.scaler.run()
     assert world.scaler.count(world.lives[0].revision) == 1
@@ -151,7 +151,7 @@ async def test_a_schedule_wakes_it_without_a_request_and_lets_it_sleep_again(wor
         if world.now > 9 * 3600 + 90:
             raise TimeoutError
 
-    monkeypatch.setattr("inferry.control.scaler.asyncio.sleep", sleep)
+    monkeypatch.setattr("inferry.control.scaler.pause", sleep)
     with pytest.raises(TimeoutError):
         await world.scaler.run()
     assert {seen[8 * 3600.0 - at] for at in (1, 2, 3)} == {0}
