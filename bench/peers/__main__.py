@@ -43,7 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round of one second, one start")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--publish", action="store_true", help="write the tables and charts into docs/")
-    parser.add_argument("--latencies", action="store_true", help="measure only these anew, with no peer up")
+    parser.add_argument("--latencies", action="store_true", help="measure only these, and add them to those of before")
     parser.add_argument("--report", action="store_true", help="measure nothing, report what the results file holds")
     return parser.parse_args()
 
@@ -96,7 +96,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         _weigh_inferry()
     for model in options.models:
         if options.latencies:
-            _latencies_anew(document, model, servers(model, ("inferry",), folder), plan)
+            _more_latencies(document, model, servers(model, ("inferry",), folder), plan)
             options.results.write_text(json.dumps(document, indent=1) + "\n")
             continue
         about = {"begun": time.strftime("%Y-%m-%d %H:%M"), "machine": machine.describe()}
@@ -108,15 +108,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return document
 
 
-def _latencies_anew(document: dict[str, Any], model: str, both: list[Server], plan: Plan) -> None:
-    """Replace only these in what the results file holds of a model."""
+def _more_latencies(document: dict[str, Any], model: str, both: list[Server], plan: Plan) -> None:
+    """Add these to what the results file holds of a model: sittings differ more than the turns of one."""
     if model not in document["models"]:
         raise SystemExit(f"{model} has not been raced yet: leave out --latencies.")
     found = Results(model=model, rounds=plan.rounds, seconds=plan.seconds)
     for server in both:
         server.prepare()
     latencies(both, plan, found)
-    document["models"][model] |= {"floor": found.floor, "half_load": found.half_load}
+    kept = document["models"][model]
+    kept["floor"] += found.floor
+    kept["half_load"] += found.half_load
 
 
 @contextmanager

@@ -148,7 +148,7 @@ def _half_load(models: Sequence[Mapping[str, Any]]) -> list[str]:
             rows.append(
                 f"| {MODELS[results['model']][0]} | {_name(results, server, door)} | {got['rate']:,.0f} "
                 f"| {got['p50']:.2f} | {got['p99']:.2f} | {median(times):.1f}x | {min(times):.1f}-{max(times):.1f} "
-                f"| {sum(record['errors'] for record in records)} |"
+                f"| {len(times)} | {sum(record['errors'] for record in records)} |"
             )
     if not rows:
         return []
@@ -158,8 +158,8 @@ def _half_load(models: Sequence[Mapping[str, Any]]) -> list[str]:
         "256 users, who each wait for the answer and then think for a random time (exponential), ask about",
         "half of what the server answers at 64 connections. Only Inferry and the reference are up.",
         "",
-        "| model | server | requests/s | p50 ms | p99 ms | p99 / p50 | lowest-highest | errors |",
-        "|---|---|--:|--:|--:|--:|--:|--:|",
+        "| model | server | requests/s | p50 ms | p99 ms | p99 / p50 | lowest-highest | turns | errors |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
         *rows,
         "",
     ]

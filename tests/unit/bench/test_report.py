@@ -75,7 +75,7 @@ def test_the_tables_name_everybody_and_why_somebody_is_missing():
     assert "- Tiny model, mosec: it ended with 1: no such file" in text
     assert "which shares the 2 cores with the server under test" in text
     assert "Versions: fastapi 1.0, mosec 0.9 (on Python 3.10.2), onnxruntime 2.0.\n" in text
-    assert "| Tiny model | **Inferry (plain)** | 250 | 0.50 | 1.25 | 2.5x | 2.5-2.5 | 0 |" in text
+    assert "| Tiny model | **Inferry (plain)** | 250 | 0.50 | 1.25 | 2.5x | 2.5-2.5 | 1 | 0 |" in text
 
 
 def test_what_a_server_adds_to_the_bare_call_is_the_middle_of_its_turns():
