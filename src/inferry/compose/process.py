@@ -58,7 +58,8 @@ class HttpServer(uvicorn.Server):
     def should_exit(self, yes: bool) -> None:
         self._ends = yes
         if yes:
-            self._loop.call_soon_threadsafe(self._told.set)
+            with contextlib.suppress(RuntimeError):  # it has ended, and its loop with it
+                self._loop.call_soon_threadsafe(self._told.set)
 
     async def main_loop(self) -> None:
         """Until it is told to end. Uvicorn's looks ten times a second; here once is enough, for the answers' dates."""
