@@ -93,6 +93,7 @@ def test_one_that_computes_stays_and_who_needs_its_memory_is_told_when_to_come_a
     thread.start()
     try:
         wait_until(lambda: busy(small, "at-work"), 60, "it computes")
+        wait_until(lambda: not loaded(small, "large"), 10, "what it takes is measured, and the other one leaves")
         hasty = {"inferry-timeout": "2"}
         answer = small.call("POST", "/predict/large", json={"x": 0.0}, headers=hasty)
         assert answer.status_code == 503, (answer.text, asked, status(small))
@@ -120,6 +121,10 @@ def holder(folder: Path, name: str, megabytes: int) -> Path:
         "        time.sleep(float(inputs['x'][0]))\n"
         "        return {'y': [float(self.held[0])]}\n",
     )  # fmt: skip
+
+
+def loaded(platform: Platform, name: str) -> bool:
+    return any(row["endpoint"] == name for row in status(platform)["loaded"])
 
 
 def busy(platform: Platform, name: str) -> bool:
