@@ -146,14 +146,18 @@ class OipCodec:
     def _plans_of(self, head: _Body, structure: bytes, id: str, lists: list[bytes]) -> Plans | None:
         """Where to remember a structure; None when there is more to its requests than data of the same size, and an
         id."""
+        if (head.id or "") != id or (not lists and any(tensor.data is not None for tensor in head.inputs)):
+            return None
+        if not lists and not id:
+            return self._plans
         try:
             told = self._decoder.decode(structure)
         except msgspec.DecodeError:  # a list was cut in two
             return None
-        if told.id or (head.id or "") != id:  # what was cut is another id than the request's
+        if told.id:  # what was cut is another one
             return None
         if not lists:
-            return self._plans if all(tensor.data is None for tensor in told.inputs) else None
+            return self._plans
         whole = len(lists) == len(told.inputs) and all(tensor.data == [] for tensor in told.inputs)
         return self._listed if whole else None
 
