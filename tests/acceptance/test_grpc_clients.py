@@ -345,9 +345,9 @@ def test_perf_analyzer_measures_it(platform: Platform, endpoint: str, how: list[
     target = urlsplit(platform.http).netloc if "http" in how else platform.grpc
     command = [
         str(Path(sys.executable).with_name("perf_analyzer")), "-m", endpoint, "-u", target, *how, "--shape", "x:1,4",
-        "--concurrency-range", "4", "-p", "500", "-r", "3", "-s", "999", "-H", f"authorization:Bearer {platform.key}",
+        "--concurrency-range", "4", "-p", "500", "-r", "10", "-s", "999", "-H", f"authorization:Bearer {platform.key}",
     ]  # fmt: skip
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "Concurrency: 4, throughput:" in result.stdout
+    assert "Concurrency: 4, throughput:" in result.stdout, result.stdout + result.stderr
     assert "Successful request count:" in result.stdout
