@@ -21,10 +21,7 @@ from inferry.storage.rows import to_text
 from inferry.storage.tables import captures, truths
 from inferry.types.feedback import Capture, FeedbackItem, FeedbackResult, Joined, Label, Prediction, Truth
 
-"""Ids in one statement; databases limit how many there may be."""
-
 Key = tuple[str, str]
-
 
 _PREDICTIONS = msgspec.json.Decoder(tuple[Prediction, ...])
 _TRUTH: msgspec.json.Decoder[Label | list[Label | None] | None] = msgspec.json.Decoder(
