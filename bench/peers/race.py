@@ -16,14 +16,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 import httpx
 
 from bench.connection import Post
 from bench.load import Load, generator, run, users
-from bench.peers import grpc, wire
+from bench.peers import grpc, machine, wire
 from bench.peers.environments import Unavailable
 from bench.peers.models import model_file
 from bench.peers.scenarios import SCENARIOS, STARTS, Scenario
@@ -216,20 +215,18 @@ def _above_floor(servers: Sequence[Server], plan: Plan, results: Results) -> Non
 
 
 def _half_load(servers: Sequence[Server], plan: Plan, results: Results) -> None:
-    """Latency at half of the measured capacity, from many users who think: Inferry and the reference."""
+    """Latency at half of what each can answer at that moment, from many users who think: Inferry and the reference."""
     if results.model not in HALF_LOAD or generator() != "wrk":
         return
     most = max(scenario.connections for scenario in SCENARIOS[results.model])
     doors = [(server, door, post) for server in servers for door, post in server.posts("json")]
-    rates: dict[tuple[str, str], list[float]] = {}
-    for server, door, post in doors * (plan.rounds + 1):
-        rates.setdefault((server.name, door), []).append(run(post, most, WARM_UP).rate)
     for turn in range(plan.rounds * TURNS):
         for server, door, post in doors:
-            capacity = median(rates[server.name, door][1:])
-            users(post, capacity / 2, WARM_UP)
+            capacity = run(post, most, WARM_UP).rate
+            before = machine.taken()
             load = users(post, capacity / 2, plan.seconds)
-            place = {"round": turn, "server": server.name, "door": door, "capacity": capacity}
+            taken_ms = round(1e3 * (machine.taken() - before))
+            place = {"round": turn, "server": server.name, "door": door, "capacity": capacity, "taken_ms": taken_ms}
             results.half_load.append({**place, **_figures(load)})
             say(f"{results.model} half load: {server.name} {door} {load.rate:,.0f}/s p99 {load.p99:.2f} ms")
 

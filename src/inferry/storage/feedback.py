@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Table, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, bindparam, delete, func, insert, select, update
 
 from inferry.policy import feedback as policy
 from inferry.storage.base import Base
@@ -27,6 +27,8 @@ _PREDICTIONS = msgspec.json.Decoder(tuple[Prediction, ...])
 _TRUTH: msgspec.json.Decoder[Label | list[Label | None] | None] = msgspec.json.Decoder(
     Label | list[Label | None] | None
 )
+_CAPTURES = select(captures).where(captures.c.request.in_(bindparam("ids", expanding=True)))
+_TRUTHS = select(truths).where(truths.c.request.in_(bindparam("ids", expanding=True)))
 _METRICS = msgspec.json.Decoder(dict[str, float])
 
 
@@ -104,7 +106,7 @@ def forget_feedback(connection: Connection, endpoint: str) -> None:
 
 def _add_captures(connection: Connection, given: Sequence[Capture], now: float) -> tuple[list[Capture], list[Joined]]:
     ids = {one.request for one in given}
-    known = {(row["request"], row["endpoint"]) for row in _with_ids(connection, captures, ids)}
+    known = {(row["request"], row["endpoint"]) for row in _with_ids(connection, _CAPTURES, ids)}
     new: dict[Key, Capture] = {}
     for one in given:
         key = one.request, one.endpoint
@@ -115,7 +117,7 @@ def _add_captures(connection: Connection, given: Sequence[Capture], now: float) 
     connection.execute(insert(captures), [_capture_row(one) for one in new.values()])
     expose(connection, list(new.values()))
     met = []
-    for row in _with_ids(connection, truths, ids):
+    for row in _with_ids(connection, _TRUTHS, ids):
         capture = new.get((row["request"], row["endpoint"]))
         if capture is not None and not row["matched"]:
             truth = msgspec.structs.replace(_truth(row), matched=now)
@@ -130,10 +132,10 @@ def _add_truths(
 ) -> tuple[list[FeedbackResult], list[Joined]]:
     ids = {item.request_id for item in items}
     answered: defaultdict[str, list[Capture]] = defaultdict(list)
-    for row in _with_ids(connection, captures, ids):
+    for row in _with_ids(connection, _CAPTURES, ids):
         answered[row["request"]].append(_capture(row))
     said: defaultdict[str, dict[str, Truth]] = defaultdict(dict)
-    for row in _with_ids(connection, truths, ids):
+    for row in _with_ids(connection, _TRUTHS, ids):
         said[row["request"]][row["endpoint"]] = _truth(row)
     stored = {(request, endpoint) for request, by in said.items() for endpoint in by}
     results: list[FeedbackResult] = []
@@ -169,10 +171,10 @@ def _change(connection: Connection, truth: Truth) -> None:
     connection.execute(update(truths).where(this).values(_truth_row(truth)))
 
 
-def _with_ids(connection: Connection, table: Table, ids: Iterable[str]) -> Iterator[RowMapping]:
+def _with_ids(connection: Connection, query: Select[Any], ids: Iterable[str]) -> Iterator[RowMapping]:
     """All rows of these requests, whichever endpoint answered."""
     for chunk in chunks(sorted(ids)):
-        yield from connection.execute(select(table).where(table.c.request.in_(chunk))).mappings().all()
+        yield from connection.execute(query, {"ids": chunk}).mappings().all()
 
 
 def _capture_row(capture: Capture) -> dict[str, Any]:

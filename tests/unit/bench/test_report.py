@@ -33,7 +33,10 @@ RESULTS = {
         for s in (0.5, 0.7, 0.6)
     ],
     "floor": [],
-    "half_load": [{"server": "inferry", "door": "plain", "rate": 250.0, "p50": 0.5, "p99": 1.25, "errors": 0}],
+    "half_load": [
+        {"server": "inferry", "door": "plain", "rate": 250.0, "p50": 0.5, "p99": p99, "errors": 0, "taken_ms": taken}
+        for p99, taken in ((1.25, 0), (2.5, 10), (1.5, 0))
+    ],
     "grpc": [],
     "failures": {"mosec": "it ended with 1: no such file"},
 }
@@ -75,7 +78,16 @@ def test_the_tables_name_everybody_and_why_somebody_is_missing():
     assert "- Tiny model, mosec: it ended with 1: no such file" in text
     assert "which shares the 2 cores with the server under test" in text
     assert "Versions: fastapi 1.0, mosec 0.9 (on Python 3.10.2), onnxruntime 2.0.\n" in text
-    assert "| Tiny model | **Inferry (plain)** | 250 | 0.50 | 1.25 | 2.5x | 2.5-2.5 | 1 | 0 |" in text
+
+
+def test_latency_at_half_load_is_told_apart_where_the_hypervisor_took_nothing():
+    assert (
+        "| Tiny model | **Inferry (plain)** | 250 | 0.50 | 1.50 | 3.0x | 2.5-5.0 | 3 | 2.8x | 2 | 0 |"
+        in report.tables(DOCUMENT)
+    )
+    disturbed = {**RESULTS["half_load"][0], "taken_ms": 20}
+    text = report.tables({**DOCUMENT, "models": {"tiny": {**RESULTS, "half_load": [disturbed]}}})
+    assert "| 250 | 0.50 | 1.25 | 2.5x | 2.5-2.5 | 1 |  | 0 | 0 |" in text
 
 
 def test_what_a_server_adds_to_the_bare_call_is_the_middle_of_its_turns():
