@@ -61,6 +61,7 @@ class State:
         self.target = target
         self.folder = target.with_name(f".{target.name}.parts")
         self.done = target.with_name(f".{target.name}.manifest.json")
+        self._doomed = target.with_name(f".{target.name}.deleted")
         self._manifest = self.folder / "manifest.json"
         self._lock: IO[bytes] | None = None
 
@@ -68,6 +69,7 @@ class State:
         """The manifest of an output that is there already, made of this input."""
         if self.folder.exists() or not self.target.exists() or not self.done.exists():
             return None
+        self._sweep()
         found = _read(self.done)
         return found if found is not None and alike(found, wanted) else None
 
@@ -105,9 +107,15 @@ class State:
         """Let go of it; with a manifest: the output is whole, and the parts go."""
         if manifest is not None:
             _write(self.done, manifest)
-            shutil.rmtree(self.folder)
+            self._sweep()
+            self.folder.rename(self._doomed)  # all at once: a folder that lacks some parts is none to go on with
+            self._sweep()
         if self._lock is not None:
             self._lock.close()
+
+    def _sweep(self) -> None:
+        """Remove the parts of an output that is whole, also those that an ended process left half removed."""
+        shutil.rmtree(self._doomed, ignore_errors=True)
 
 
 def manifest_of(endpoint: str, source: Path, columns: tuple[Column, ...]) -> Manifest:
