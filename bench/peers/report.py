@@ -145,7 +145,7 @@ def _half_load(models: Sequence[Mapping[str, Any]]) -> list[str]:
         for (server, door), records in summary.by_server(results["half_load"]).items():
             got = summary.figures(records, "rate", "p50", "p99")
             times = [record["p99"] / record["p50"] for record in records]
-            quiet = [record["p99"] / record["p50"] for record in records if not record["taken_ms"]]
+            quiet = [record["p99"] / record["p50"] for record in records if record.get("taken_ms") == 0]
             rows.append(
                 f"| {MODELS[results['model']][0]} | {_name(results, server, door)} | {got['rate']:,.0f} "
                 f"| {got['p50']:.2f} | {got['p99']:.2f} | {median(times):.1f}x | {min(times):.1f}-{max(times):.1f} "
