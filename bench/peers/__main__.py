@@ -119,6 +119,7 @@ def _more_latencies(document: dict[str, Any], model: str, both: list[Server], pl
     kept = document["models"][model]
     kept["floor"] += found.floor
     kept["half_load"] += found.half_load
+    kept["titles"] |= found.titles
 
 
 @contextmanager

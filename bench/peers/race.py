@@ -3,8 +3,8 @@
 servers -> alone: start (timed), PSS idle, PSS under load, stop -> groups (the quiet ones together, a
 loud one only with the reference) -> all answers of a group agree -> rounds: every scenario, every
 server, in an order that turns from round to round -> latencies that are compared with no peer's, with only
-Inferry and the reference up -> Results. A server that fails is kept in `failures` with its reason and
-the others go on.
+Inferry, the reference and a server that computes nothing up -> Results. A server that fails is kept in
+`failures` with its reason and the others go on.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ import httpx
 from bench.connection import Post
 from bench.load import Load, generator, run, users
 from bench.peers import grpc, machine, wire
+from bench.peers.constant import ConstantServer
 from bench.peers.environments import Unavailable
 from bench.peers.models import model_file
-from bench.peers.scenarios import SCENARIOS, STARTS, Scenario
+from bench.peers.scenarios import SCENARIOS, STARTS, Scenario, row
 from bench.peers.servers import Server
 from bench.peers.summary import REFERENCE
 from tests.support import processes
@@ -94,8 +95,13 @@ def race(model: str, servers: Sequence[Server], plan: Plan) -> Results:
 
 def latencies(servers: Sequence[Server], plan: Plan, results: Results) -> None:
     """What is compared with no peer: a lone request with the bare call, and a tail with its median. No peer is up
-    then, since what others do now and then is what a tail is made of."""
-    with _running([server for server in servers if server.name in {REFERENCE, "inferry"}], results) as up:
+    then, since what others do now and then is what a tail is made of; a server that computes nothing is, to show
+    what of the tail is the machine's and the generator's."""
+    both = [server for server in servers if server.name in {REFERENCE, "inferry"}]
+    if results.model in HALF_LOAD and generator() == "wrk":
+        both.append(ConstantServer(row(results.model)))
+    results.titles |= {server.name: server.title for server in both}
+    with _running(both, results) as up:
         _above_floor(up, plan, results)
         _half_load(up, plan, results)
 
@@ -215,7 +221,8 @@ def _above_floor(servers: Sequence[Server], plan: Plan, results: Results) -> Non
 
 
 def _half_load(servers: Sequence[Server], plan: Plan, results: Results) -> None:
-    """Latency at half of what each can answer at that moment, from many users who think: Inferry and the reference."""
+    """Latency at half of what each can answer at that moment, from many users who think.
+    A second of the same comes before, so that nothing is left of the full load nor of the first requests."""
     if results.model not in HALF_LOAD or generator() != "wrk":
         return
     most = max(scenario.connections for scenario in SCENARIOS[results.model])
@@ -223,6 +230,7 @@ def _half_load(servers: Sequence[Server], plan: Plan, results: Results) -> None:
     for turn in range(plan.rounds * TURNS):
         for server, door, post in doors:
             capacity = run(post, most, WARM_UP).rate
+            users(post, capacity / 2, WARM_UP)
             before = machine.taken()
             load = users(post, capacity / 2, plan.seconds)
             taken_ms = round(1e3 * (machine.taken() - before))

@@ -43,7 +43,8 @@ def test_a_quick_race_against_fastapi(tmp_path: Path) -> None:
     anew = json.loads(results.read_text())["models"]["tiny"]
     assert anew["samples"] == race["samples"]
     if shutil.which("wrk"):
-        assert {(turn["server"], turn["door"]) for turn in anew["half_load"]} == {
+        constant = {("nginx", "")} if shutil.which("nginx") else set()
+        assert {(turn["server"], turn["door"]) for turn in anew["half_load"]} == constant | {
             (sample["server"], sample["door"]) for sample in race["samples"]
         }
         before = len(race["half_load"])
