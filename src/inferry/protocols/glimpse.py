@@ -7,6 +7,7 @@ What needs numpy is imported with the first answer of arrays: control, which run
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -131,17 +132,16 @@ def _value(value: Any, labels: Sequence[Label]) -> Prediction:
 
 def _shares(value: Any, labels: Sequence[Label]) -> dict[str, float]:
     """Scores by class, the likeliest ones, when they are shares of 1."""
-    if isinstance(value, list) and len(value) == len(labels):
-        value = {label_text(label): score for label, score in zip(labels, value, strict=True)}
-    if not isinstance(value, dict) or not 1 < len(value) <= MAX_CLASSES:
+    if isinstance(value, dict):
+        labels, value = list(value), list(value.values())
+    if not isinstance(value, list) or len(value) != len(labels) or not 1 < len(value) <= MAX_CLASSES:
         return {}
-    if not all(isinstance(score, (int, float)) and 0 <= score <= 1 for score in value.values()):
+    if not all(isinstance(score, (int, float)) and 0 <= score <= 1 for score in value):
         return {}
-    if abs(math.fsum(value.values()) - 1) > SURE:
+    if abs(math.fsum(value) - 1) > SURE:
         return {}
-    best = sorted(value.items(), key=lambda pair: -pair[1])[:MAX_SCORES]
-    kept = {label for label, _ in best}
-    return {label: round(float(score), 6) for label, score in value.items() if label in kept}
+    best = sorted(heapq.nlargest(MAX_SCORES, range(len(value)), key=value.__getitem__))
+    return {label_text(labels[place]): round(float(value[place]), 6) for place in best}
 
 
 def _label(value: Any) -> Label | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -107,6 +109,18 @@ def test_an_id_of_the_message_names_the_request() -> None:
 )
 def test_any_form_of_a_python_model(row, expected) -> None:
     assert glimpse(captured(f'{{"predictions": [{row}]}}'.encode()), OPEN)[1] == (expected,)
+
+
+def test_of_many_classes_the_likeliest_are_kept_in_the_order_of_the_classes() -> None:
+    shares = [0.5 / 976] * 1000
+    likely = {place: 0.02 + place / 1e6 for place in range(7, 1000, 50)}
+    for place, share in likely.items():
+        shares[place] = share
+    shares[3] = 1 - sum(shares) + shares[3]
+    [said] = glimpse(captured(json.dumps({"predictions": [shares]}).encode()), OPEN)[1]
+    kept = [3, *sorted(likely)[1:]]
+    assert said == Prediction(label=3, scores={str(place): round(shares[place], 6) for place in kept})
+    assert list(said.scores) == [str(place) for place in kept]
 
 
 @pytest.mark.parametrize(
