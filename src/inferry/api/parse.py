@@ -11,6 +11,7 @@ import msgspec
 from starlette.requests import Request
 
 from inferry.errors import InvalidInput, TooLarge
+from inferry.types.decoding import decoder
 from inferry.types.names import check_name
 
 MAX_JSON = 1 << 20
@@ -26,7 +27,7 @@ async def read(request: Request, kind: type[T]) -> T:
         if len(body) > MAX_JSON:
             raise TooLarge(f"The body is over {MAX_JSON} bytes.", help="This route takes a small JSON object.")
     try:
-        return msgspec.json.decode(bytes(body) or b"{}", type=kind)
+        return decoder(kind).decode(bytes(body) or b"{}")
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"The body does not fit this route: {error}.", help="See docs/control-api.md.") from error
 

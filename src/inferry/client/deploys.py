@@ -17,6 +17,7 @@ from inferry.client.answers import Deployed, Progress, Pushed
 from inferry.client.session import Session, call, endpoint_path, get
 from inferry.client.wire import Flow, Pause, Request, Response, failure, read, send
 from inferry.errors import InvalidInput, NotFound, Unavailable
+from inferry.types.decoding import decoder
 from inferry.types.lineage import Lineage
 from inferry.types.names import check_name, is_reference, parse_reference, suggest_name
 from inferry.types.options import Value
@@ -214,6 +215,6 @@ def follow(session: Session, operation: str, on_event: Callable[[Progress], None
             seen = max(seen, event.seq)
             on_event(event)
         if found.result is not None:
-            return msgspec.convert(found.result, made)
+            return decoder(made).decode(msgspec.json.encode(found.result))
         if found.state == "failed":
             raise failure(Response(500, {}, msgspec.json.encode({"error": found.error or {}})))

@@ -43,6 +43,9 @@ class _Body(msgspec.Struct):
     model_version: str = ""
 
 
+_BODY = msgspec.json.Decoder(_Body)
+
+
 def encode(inputs: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> tuple[bytes, int]:
     """The request's body and the size of its JSON head (0: all of it). `inputs` are the signature's."""
     heads: list[dict[str, Any]] = []
@@ -64,7 +67,7 @@ def encode(inputs: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> tuple[
 
 def decode(body: bytes, json_size: int) -> dict[str, Array]:
     """The named arrays of a response."""
-    head = msgspec.json.decode(body[:json_size] if json_size else body, type=_Body)
+    head = _BODY.decode(body[:json_size] if json_size else body)
     at, raw, outputs = 0, memoryview(body)[json_size:], {}
     for output in head.outputs:
         size = output.parameters.get("binary_data_size")

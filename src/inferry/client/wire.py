@@ -16,6 +16,7 @@ import msgspec
 
 from inferry import errors
 from inferry.errors import InferryError, InternalError, Unavailable
+from inferry.types.decoding import decoder
 
 T = TypeVar("T")
 
@@ -95,7 +96,7 @@ def send(request: Request, retries: int) -> Flow[Response]:
 def read(response: Response, type_: type[T]) -> T:
     """The JSON body as a value of a type."""
     try:
-        return msgspec.json.decode(response.body, type=type_)
+        return decoder(type_).decode(response.body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InternalError(
             "The server's answer has a form that this client does not know.",

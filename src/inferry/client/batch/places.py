@@ -22,6 +22,7 @@ from inferry.client.session import Session
 from inferry.client.transport import SyncTransport
 from inferry.errors import Conflict, InvalidInput, NotFound
 from inferry.objects import Objects, is_object_url
+from inferry.types.decoding import decoder
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +152,7 @@ def _marker(name: str) -> str:
 
 def _made(objects: Objects, name: str) -> Made | None:
     try:
-        found = msgspec.json.decode(objects.read(_marker(name)), type=Made)
+        found = decoder(Made).decode(objects.read(_marker(name)))
     except (NotFound, msgspec.DecodeError):
         return None
     return found if objects.find(name) is not None else None

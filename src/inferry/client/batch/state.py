@@ -16,6 +16,7 @@ import msgspec
 from inferry.client.batch.columns import Column
 from inferry.client.batch.sink import force, room
 from inferry.errors import Conflict
+from inferry.types.decoding import decoder
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +133,7 @@ def alike(found: Manifest, wanted: Manifest) -> bool:
 
 def _read(path: Path) -> Manifest | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        return decoder(Manifest).decode(path.read_bytes())
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 
