@@ -159,7 +159,7 @@ def _half_load(models: Sequence[Mapping[str, Any]]) -> list[str]:
         "",
         "256 users, who each wait for the answer and then think for a random time (exponential), ask about",
         "half of what the server answers at 64 connections just before, for a second that does not count and",
-        "then for the turn. No other peer is up. nginx answers all with the same few bytes: what it shows is of",
+        "then for the turn. No other peer is up. nginx, where it is installed, answers all alike: what it shows is of",
         "the machine and of the generator.",
         '"To itself": the turns in which the hypervisor gave no core to another machine, by the kernel\'s count.',
         "",
