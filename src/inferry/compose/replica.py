@@ -25,7 +25,7 @@ from inferry.compose.confinement import ENGINES, enter, see_gpus
 from inferry.errors import InferryError, InvalidModel
 from inferry.interfaces.codec import Codec
 from inferry.media.stage import Stage, Staged, bare, needed
-from inferry.policy.batching import Curve, best_rows, read_curve
+from inferry.policy.batching import Curve, read_curve, saving
 from inferry.policy.threads import choose_threads, choose_workers, threads_to_try
 from inferry.protocols import forms
 from inferry.protocols.files import CsvRowsCodec, FileCodec, FormCodec
@@ -80,9 +80,10 @@ def _serve(task: ReplicaTask, lifeline: int, pid: int) -> int:
         sandbox = enter(manifest.runtime, (str(artifact),), task.scratch, memory_mb, device=task.spec.device)
         runtime = plugins.load("inferry.runtimes", manifest.runtime)()
         curve = read_curve(manifest.inspection.batch_us)
-        workers = use_workers(config, curve) if runtime.computes_beside else 0
-        threads = use_threads(config, manifest.inspection.threads_gain)
-        gain = 0.0 if config.memory_mb else manifest.inspection.threads_gain  # a second copy takes memory
+        measured = manifest.inspection.threads_gain
+        workers = use_workers(config, curve, measured) if runtime.computes_beside else 0
+        threads = use_threads(config, measured)
+        gain = 0.0 if config.memory_mb else measured  # a second copy takes memory
         tried = threads_to_try(config.threads, cores(config), config.most, gain)
         inspected = {"packing_gain": manifest.inspection.packing_gain, "try_threads": tried}
         device = {"device": task.spec.device, "gpus": config.gpus, "gpu_memory_mb": config.gpu_memory_mb}
@@ -172,9 +173,9 @@ def use_threads(config: RevisionConfig, gain: float) -> int:
     return threads
 
 
-def use_workers(config: RevisionConfig, curve: Curve) -> int:
+def use_workers(config: RevisionConfig, curve: Curve, gain: float) -> int:
     """How many calls of the model run at a time."""
-    return choose_workers(config.threads, cores(config), config.most, best_rows(curve))
+    return choose_workers(config.threads, cores(config), config.most, saving(curve), gain)
 
 
 def cores(config: RevisionConfig) -> int:

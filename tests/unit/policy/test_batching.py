@@ -21,6 +21,7 @@ from inferry.policy.batching import (
     next_batch,
     piece_rows,
     read_curve,
+    saving,
 )
 
 
@@ -100,6 +101,19 @@ curves = costs.map(lambda us: list(zip((1, 2, 4, 8, 16, 32, 64), sorted(us), str
 )
 def test_stacking_goes_as_far_as_it_pays(curve, rows):
     assert best_rows(read_curve(curve)) == rows
+
+
+@pytest.mark.parametrize(
+    ("curve", "times"),
+    [
+        ({}, 1.0),
+        ({"1": 10}, 1.0),  # nothing is known of more
+        ({"1": 7000, "2": 14000, "4": 28000, "8": 58000}, 1.0),
+        ({"1": 170, "2": 200, "4": 220, "8": 370, "16": 670, "32": 1270, "64": 4000}, 200 / (1300 / 32)),
+    ],
+)
+def test_what_a_row_costs_less_in_a_batch(curve, times):
+    assert saving(read_curve(curve)) == pytest.approx(times)
 
 
 @given(curves)

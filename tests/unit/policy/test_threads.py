@@ -22,17 +22,23 @@ def test_replicas_share_the_cores_when_threads_pay(asked, cores, replicas, gain,
 
 
 @pytest.mark.parametrize(
-    ("asked", "cores", "replicas", "batch_rows", "workers"),
+    ("asked", "cores", "replicas", "saving", "gain", "workers"),
     [
-        (0, 8, 1, 64, 1),  # one call at a time gets the largest batches
-        (0, 8, 1, 1, 8),
-        (0, 8, 2, 1, 4),
-        (4, 8, 1, 1, 2),  # each call uses four
-        (0, 2, 5, 1, 1),
+        (0, 8, 1, 1.0, 0.0, 8),
+        (0, 8, 2, 1.0, 0.0, 4),
+        (4, 8, 1, 1.0, 0.0, 2),  # each call uses four
+        (0, 2, 5, 1.0, 0.0, 1),
+        (0, 8, 1, 1.0, 8.0, 8),  # nothing to wait for
+        (0, 2, 1, 7.0, 0.0, 1),  # one call at a time gets the largest batches
+        (0, 8, 1, 7.0, 0.0, 8),  # which are no match for eight cores
+        (0, 8, 1, 7.0, 3.0, 1),  # but with eight threads each they are
+        (8, 8, 1, 7.0, 3.0, 1),
+        (1, 8, 1, 7.0, 3.0, 8),  # of which this may have one
+        (0, 2, 1, 1.27, 1.56, 2),  # a slow moment's doing, or hardly more than that
     ],
 )
-def test_calls_run_at_the_same_time_where_batching_does_not_pay(asked, cores, replicas, batch_rows, workers):
-    assert choose_workers(asked, cores, replicas, batch_rows) == workers
+def test_calls_run_at_the_same_time_where_batches_would_not_do_more(asked, cores, replicas, saving, gain, workers):
+    assert choose_workers(asked, cores, replicas, saving, gain) == workers
 
 
 @pytest.mark.parametrize(
