@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -117,6 +118,48 @@ def test_clients_that_leave_amid_a_large_body_cost_nobody_anything(platform: Pla
             said += data
     assert said.count(b"HTTP/1.1 200 OK\r\n") == 2
     assert np.array_equal(ask(platform, endpoint, row), 2 * row.ravel())
+
+
+def test_whatever_follows_a_large_body_on_its_connection_is_answered_too(platform: Platform, endpoint: str) -> None:
+    row = np.full((1, WIDTH), 3, np.float32)
+    headers, body = head_and_body(row)
+    front = f"POST /v2/models/{endpoint}/infer HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {platform.key}\r\n"
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    large = f"{front}{lines}content-length: {len(body)}\r\n\r\n".encode() + body
+    broken = f"{front}content-length: 3\r\n\r\n{{!}}".encode()
+    middling = f"{front}content-length: 50000\r\n\r\n".encode() + b"{" * 50_000
+    long_head = f"GET /healthz HTTP/1.1\r\nhost: x\r\nx-long: {'y' * 9000}\r\n\r\n".encode()
+    health = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"
+    chunked = f"{front}transfer-encoding: chunked\r\n\r\n3\r\n{{!}}\r\n0\r\n\r\n".encode()
+    ways = ((large, 200), (broken, 400), (middling, 400), (long_head, 200), (health, 200), (chunked, 400))
+    for following, status in ways:
+        for parts in ((following,), (following[:10], following[10:]), (following[:-1], following[-1:])):
+            with raw(platform) as client:
+                for sent, expected in ((large,), 200), (parts, status), ((large,), 200), ((b"\r\n", health), 200):
+                    for part in sent:
+                        client.sendall(part)
+                        time.sleep(0.01)
+                    assert answered(client) == expected
+    with raw(platform) as client:  # and an end
+        client.sendall(large)
+        assert answered(client) == 200
+        client.sendall(b"nonsense\r\n\r\n")
+        assert answered(client) == 400
+        assert client.recv(1) == b""
+
+
+def answered(client: socket.socket) -> int:
+    """The status of the next answer, all of which is read."""
+    said = client.makefile("rb", buffering=0)
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = said.read(1)
+        assert byte, head
+        head += byte
+    (length,) = (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    while length:
+        length -= len(said.read(length))
+    return int(head[9:12])
 
 
 def test_a_body_too_large_or_without_a_key_is_refused_before_it_is_sent(platform: Platform, endpoint: str) -> None:

@@ -17,7 +17,7 @@ from uvicorn.server import ServerState
 from inferry.errors import HeadersTooLarge, InferryError
 from inferry.gateway import events
 from inferry.gateway.addressed import addressed
-from inferry.gateway.bodies import BodyReader
+from inferry.gateway.bodies import BodyReader, HeadReader
 from inferry.gateway.head import MAX_CACHED_HEAD, MAX_HEAD, BadHead, Head
 from inferry.gateway.live import Body, LiveRevision, Pending
 from inferry.gateway.segments import Lease
@@ -98,7 +98,7 @@ class GatewayProtocol(SlowPath):
                 self._disarm()
         if len(data) - start < head.length:
             if start:
-                self._await_body(head, data[start:])
+                self._await_body(head, memoryview(data)[start:])
             else:
                 self._keep(data)
             return
@@ -145,12 +145,12 @@ class GatewayProtocol(SlowPath):
                 return
         self._pending = self.shared.core.submit(self, head, body)
 
-    def _keep(self, rest: bytes | bytearray) -> None:
+    def _keep(self, rest: bytes | bytearray | memoryview) -> None:
         if rest is self._buffer:
             return
         self._buffer = bytearray(rest) if rest else bytearray()
 
-    def _await_body(self, head: Head, rest: bytes | bytearray) -> None:
+    def _await_body(self, head: Head, rest: memoryview) -> None:
         """Keep what is there of a body, unless its sender may not send it at all."""
         core = self.shared.core
         try:
@@ -171,10 +171,16 @@ class GatewayProtocol(SlowPath):
         """A large body is complete."""
         head = self._head
         assert head is not None
-        self._switch(self)
+        self._switch(HeadReader(self))
         self._disarm()
         self._head = None
         self._submit(head, room)
+
+    def head_received(self, data: bytes) -> None:
+        """What follows a large body begins."""
+        self.data_received(data)
+        if isinstance(self.transport.get_protocol(), HeadReader) and not self.transport.is_closing():
+            self._switch(self)
 
     # answers (core.Asker)
 
