@@ -57,7 +57,7 @@ def best_rows(curve: Curve) -> int:
     """
     if len(curve) < 2:
         return MAX_ROWS
-    each = {rows: (us + CALL_US) / rows for rows, us in curve if rows <= MAX_ROWS}
+    each = row_us(curve)
     least = min(each.values())
     alone = min(each)
     if each[alone] < least * (PAYS if alone * each[alone] < LONG_US else LONG_PAYS):
@@ -67,13 +67,20 @@ def best_rows(curve: Curve) -> int:
     return max(short) if short else near[0][0]
 
 
+def row_us(curve: Curve) -> dict[int, float]:
+    """Microseconds of a row by the rows of its call. A size that is dearer than both its neighbours was measured in a
+    slow moment: it is taken to cost what the dearer of them does."""
+    each = {rows: (us + CALL_US) / rows for rows, us in curve if rows <= MAX_ROWS}
+    costs = list(each.values())
+    for number, rows in list(enumerate(each))[1:-1]:
+        each[rows] = min(costs[number], max(costs[number - 1], costs[number + 1]))
+    return each
+
+
 def saving(curve: Curve) -> float:
     """How many times less a row costs in the call that `best_rows` chooses than alone; 1 when it is not known."""
-    us = dict(curve)
-    alone, best = min(us, default=0), best_rows(curve)
-    if best not in us:
-        return 1.0
-    return ((us[alone] + CALL_US) / alone) / ((us[best] + CALL_US) / best)
+    each = row_us(curve)
+    return each[min(each)] / each.get(best_rows(curve), each[min(each)]) if each else 1.0
 
 
 def expected_us(curve: Curve, most: int) -> list[float]:

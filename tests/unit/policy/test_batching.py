@@ -21,6 +21,7 @@ from inferry.policy.batching import (
     next_batch,
     piece_rows,
     read_curve,
+    row_us,
     saving,
 )
 
@@ -96,6 +97,10 @@ curves = costs.map(lambda us: list(zip((1, 2, 4, 8, 16, 32, 64), sorted(us), str
             {"1": 108, "2": 105, "4": 143, "8": 242, "16": 486, "32": 973, "64": 1947},
             64,
         ),  # flat from 8 rows on, and short
+        (  # one slow moment in the middle
+            {"1": 138.8, "2": 149.3, "4": 168.0, "8": 367.8, "16": 602.2, "32": 1365.6, "64": 2572.7},
+            32,
+        ),
         ({"1": 1100, "2": 1200, "4": 1500, "8": 2500, "16": 4900, "32": 9700, "64": 19400}, 8),  # flat, and long
     ],
 )
@@ -117,9 +122,16 @@ def test_what_a_row_costs_less_in_a_batch(curve, times):
 
 
 @given(curves)
+def test_a_slow_moment_is_taken_out_and_nothing_is_made_dearer(curve):
+    measured, levelled = dict(curve), row_us(curve)
+    assert all(levelled[rows] * rows <= measured[rows] + CALL_US + 1e-6 for rows in measured)
+    assert min(levelled.values()) == min((us + CALL_US) / rows for rows, us in curve)
+
+
+@given(curves)
 def test_the_chosen_rows_are_nearly_as_cheap_as_any(curve):
     rows = best_rows(curve)
-    each = {number: (us + CALL_US) / number for number, us in curve}
+    each = row_us(curve)
     alone_pays = LONG_PAYS if each[1] >= LONG_US else PAYS
     assert each[rows] <= min(each.values()) * (alone_pays if rows == 1 else NEAR) + 1e-9
 
