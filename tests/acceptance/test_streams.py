@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 import time
@@ -48,11 +47,12 @@ def number(line: str) -> int:
 
 
 def test_parts_come_as_they_are_made(platform: Platform, endpoint: str) -> None:
-    *parts, name, last = events(platform, endpoint, {"to": 4, "pause": 0.3})
+    *parts, name, last = events(platform, endpoint, {"to": 4, "pause": 0.5})
     assert [number(line) for _, line in parts] == [0, 1, 2, 3]
     assert (name[1], last[1]) == ("event: end", "data: {}")
-    times = [moment for moment, _ in parts]
-    assert all(later - earlier > 0.2 for earlier, later in itertools.pairwise(times)), times
+    before_the_last = [parts[-1][0] - moment for moment, _ in parts[:-1]]
+    for measured, made in zip(before_the_last, (1.5, 1.0, 0.5), strict=True):
+        assert measured > made - 0.3, before_the_last  # a busy machine may show one a little later
 
 
 def test_who_asks_for_json_gets_all_parts_in_a_list(platform: Platform, endpoint: str) -> None:
