@@ -81,7 +81,7 @@ def _serve(task: ReplicaTask, lifeline: int, pid: int) -> int:
         runtime = plugins.load("inferry.runtimes", manifest.runtime)()
         curve = read_curve(manifest.inspection.batch_us)
         measured = manifest.inspection.threads_gain
-        workers = use_workers(config, curve, measured) if runtime.computes_beside else 0
+        workers = use_workers(config, curve, measured, task.spec.device) if runtime.computes_beside else 0
         threads = use_threads(config, measured)
         gain = 0.0 if config.memory_mb else measured  # a second copy takes memory
         tried = threads_to_try(config.threads, cores(config), config.most, gain)
@@ -173,9 +173,12 @@ def use_threads(config: RevisionConfig, gain: float) -> int:
     return threads
 
 
-def use_workers(config: RevisionConfig, curve: Curve, gain: float) -> int:
-    """How many calls of the model run at a time."""
-    return choose_workers(config.threads, cores(config), config.most, saving(curve), gain)
+def use_workers(config: RevisionConfig, curve: Curve, gain: float, device: str) -> int:
+    """How many calls of the model run at a time; one where it is not known how long they take."""
+    if not curve:
+        return 1
+    on_cpu = device == "cpu"
+    return choose_workers(config.threads, cores(config), config.most, saving(curve), gain, on_cpu=on_cpu)
 
 
 def cores(config: RevisionConfig) -> int:

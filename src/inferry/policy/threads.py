@@ -41,16 +41,19 @@ def threads_to_try(asked: int, cores: int, replicas: int, gain: float) -> int:
     return 0 if asked or not gain else max(1, cores // max(1, replicas))
 
 
-def choose_workers(asked: int, cores: int, replicas: int, saving: float, gain: float = 0.0) -> int:
+def choose_workers(
+    asked: int, cores: int, replicas: int, saving: float, gain: float = 0.0, *, on_cpu: bool = True
+) -> int:
     """How many calls of the model a replica runs at the same time, when its runtime can.
 
     `asked`: the threads that the revision says (0: nothing). `saving`: how many times less a row costs in a batch
     (`batching.saving`); `gain`: as in `choose_threads`. One call at a time gets the largest batches and all threads,
-    which must clearly do more together than as many calls as there are cores.
+    which must clearly do more together than as many calls as there are cores. On another device, where calls do not
+    compute beside each other, batches only have to pay.
     """
     share = max(1, cores // (max(1, replicas) * max(1, asked)))
     alone = saving * (min(gain, share) if gain >= PAYS and not asked else 1.0)
-    return 1 if saving > 1 and alone >= share * PAYS else share
+    return 1 if saving > 1 and (not on_cpu or alone >= share * PAYS) else share
 
 
 class Ways:

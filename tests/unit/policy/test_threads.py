@@ -41,6 +41,11 @@ def test_calls_run_at_the_same_time_where_batches_would_not_do_more(asked, cores
     assert choose_workers(asked, cores, replicas, saving, gain) == workers
 
 
+@pytest.mark.parametrize(("saving", "workers"), [(1.0, 8), (1.3, 1), (7.0, 1)])
+def test_a_gpu_gets_one_call_at_a_time_where_batches_pay_at_all(saving, workers):
+    assert choose_workers(0, 8, 1, saving, on_cpu=False) == workers
+
+
 @pytest.mark.parametrize(
     ("asked", "cores", "replicas", "gain", "tried"),
     [(0, 8, 1, 0.0, 0), (0, 8, 1, 0.7, 8), (0, 8, 2, 3.0, 4), (3, 8, 1, 3.0, 0), (0, 2, 5, 1.9, 1)],
