@@ -41,6 +41,21 @@ class Model:
         return inputs
 """
 
+PAUSING = """
+import time
+
+class Model:
+    def __init__(self):
+        self.next = time.monotonic() + 1.5
+
+    def predict(self, inputs):
+        time.sleep(0.004)
+        if time.monotonic() > self.next:
+            time.sleep(0.25)
+            self.next = time.monotonic() + 1.5
+        return inputs
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -103,14 +118,18 @@ def serve(platform: Platform, folder: Path, name: str, source: str, deadline_s: 
 
 
 def main() -> int:
-    """Measure a model that waits and one that computes, print, keep."""
+    """Measure a model that waits, one that computes and one that pauses now and then, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--deadline", type=float, default=0.5)
     options = parser.parse_args()
     found = {}
     with tempfile.TemporaryDirectory(prefix="inferry-overload-") as name:
-        for model, source, guess in (("waits", SLEEPING, 250.0), ("computes", WORKING, 600.0)):
+        for model, source, guess in (
+            ("waits", SLEEPING, 250.0),
+            ("computes", WORKING, 600.0),
+            ("pauses", PAUSING, 250.0),
+        ):
             platform = Platform(Path(name) / model)
             try:
                 platform.start()

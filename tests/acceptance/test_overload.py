@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.overload import SLEEPING, measure, serve
+from bench.overload import PAUSING, SLEEPING, measure, serve
 from tests.support import openloop
+from tests.support.openloop import quantile
 
 DEADLINE_S = 0.5
 
@@ -31,6 +32,20 @@ def test_ten_times_too_much_is_refused_quickly_and_the_rest_keeps_its_deadline(s
     assert found.memory_grown < 30
     assert found.after_failed == 0
     assert found.after_p50 < 50
+
+
+@pytest.mark.slow
+def test_where_a_model_pauses_fewer_are_let_in_and_those_keep_their_deadline(start_platform, tmp_path: Path) -> None:
+    platform = start_platform()
+    wire = serve(platform, tmp_path, "pausing", PAUSING, DEADLINE_S)
+    samples = openloop.run(platform.http, wire, [(1000.0, 15.0)])
+    learned = [sample for sample in samples if sample.due > 7.5]
+    good = [sample.latency for sample in learned if sample.status == 200]
+    late = sum(sample.status == 504 for sample in learned)
+    print(len(good), late, quantile(good, 0.5), quantile(good, 0.99))
+    assert len(good) > 7.5 * 100  # about 200 a second are possible
+    assert late <= 0.02 * len(good)  # about 11 in 100 with a margin that does not learn
+    assert quantile(good, 0.99) <= 1.2 * DEADLINE_S
 
 
 def test_a_refusal_comes_at_once_and_the_queue_drains(start_platform, tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ class Core:
         if link is not None:
             link.send(pending)
             self._lone = self._lone + 1 if self.inflight == 1 else 0
-            if self._lone > LONE and link.predict_us < EAGER_US and self._cores > 1:
+            if self._lone > LONE and link.pace.predict_us < EAGER_US and self._cores > 1:
                 self._look_again(link, pending.id, now)
         else:
             self.holding.hold(pending)
@@ -266,7 +266,7 @@ class Core:
         admission.admit(self.inflight, self.bytes, size)
         link = self.free_link(revision)
         if link is not None:
-            admission.queue(len(link.inflight), link.wait_us(), timeout_us)
+            link.admit(timeout_us)
         return link
 
     def revision_for(self, endpoint: LiveEndpoint, head: Head, body: Body) -> LiveRevision | None:

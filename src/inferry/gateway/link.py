@@ -27,19 +27,16 @@ from typing import Protocol
 
 import msgspec
 
-from inferry.gateway.head import Head
+from inferry.errors import DeadlineExceeded
 from inferry.gateway.live import Pending
+from inferry.gateway.pace import Pace
+from inferry.gateway.replies import check
 from inferry.gateway.segments import Lease, Pool
 from inferry.security.tls import dial_securely, replica_name
 from inferry.types import frames
 from inferry.types.address import read_address
 
 log = logging.getLogger(__name__)
-
-PROTO_DOORS = (frames.DOOR_GRPC, frames.DOOR_TFS)
-PROTO, TEXTS = (frames.CONTENT_PROTO,), (*frames.MEDIA_TYPES, frames.CONTENT_NAMED)
-CONTENTS = (frames.CONTENT_END, *TEXTS, *PROTO)
-LEARN = 0.05  # how much one answer moves the estimate of the time a request takes
 
 
 class Owner(Protocol):
@@ -66,8 +63,7 @@ class Link:
     """One replica's stream.
 
     `silent_since`: since when it owes a word (monotonic microseconds, 0: it does not).
-    `service_us`: the time between two answers while there is work, so a queue of n takes n times that.
-    `predict_us`: how long its latest call of the model took. `host`: the machine it is on, empty for this one.
+    `pace`: how long requests wait at it. `host`: the machine it is on, empty for this one.
     `suspect`: no new requests until it speaks; `accused`: because it is silent past a deadline.
     """
 
@@ -83,8 +79,7 @@ class Link:
         self.suspect = self.accused = False
         self.retired = False
         self.silent_since = 0
-        self.service_us = 0.0
-        self.predict_us = 0
+        self.pace = Pace()
         self.pool = Pool(0 if self.host else None)
         self._loop: asyncio.AbstractEventLoop
         self._sock: socket.socket | None = None
@@ -95,7 +90,6 @@ class Link:
         self._flushing = False
         self._lent: dict[int, Lease] = {}
         self._number = self._streams = 0
-        self._worked = 0
         self._page: mmap.mmap | None = None
 
     @property
@@ -147,7 +141,10 @@ class Link:
         idle = not self.inflight
         self.inflight[number] = pending
         if not self.silent_since:
-            self.silent_since = self._worked = time.monotonic_ns() // 1000
+            self.silent_since = time.monotonic_ns() // 1000
+            self.pace.begin(self.silent_since)
+        if self.pace.foreseen_us:
+            self.pace.watch(pending)
         head = pending.head
         target = revision.target
         flags, lease = head.flags, None
@@ -183,6 +180,8 @@ class Link:
         """Nobody waits for this request any more: the replica need not compute it."""
         if self.inflight.get(pending.id) is pending and self._sock is not None:
             self._write(frames.pack_request(pending.id, frames.CANCEL))
+        if self.pace.watched is pending:
+            self.pace.watched = None
         self.forget(pending)
 
     def doubt(self) -> None:
@@ -284,7 +283,7 @@ class Link:
             return
         now = time.monotonic_ns() // 1000
         if ended:
-            self._learn(now, ended)
+            self.pace.learn(now, ended)
         self.silent_since = now if self.inflight else 0
         if self.suspect:
             self.suspect = self.accused = False
@@ -307,7 +306,9 @@ class Link:
             pending = self.inflight.get(reply.id)
             if pending is not None and pending.head.flags & frames.FLAG_STREAM:
                 check(reply, pending.head)
-                self._streams += not pending.streaming
+                if not pending.streaming:
+                    self._streams += 1
+                    self._ended(pending)
                 pending.streaming = True
                 self.owner.on_part(pending, reply)
             return 0
@@ -317,31 +318,30 @@ class Link:
             return 1
         if pending.streaming:  # others were answered meanwhile: it says nothing of how long they wait
             self._streams -= 1
-        else:
-            self.predict_us = reply.predict_us
+        elif reply.status != DeadlineExceeded.status:  # that one was not computed
+            self.pace.predict_us = reply.predict_us
+        self._ended(pending)
         try:
             check(reply, pending.head)
         except frames.FrameError:
             self.inflight[reply.id] = pending  # it is sorted with the others that wait
             raise
         self.owner.on_reply(pending, reply)
-        return not pending.streaming
+        return not pending.streaming and reply.status != DeadlineExceeded.status
 
-    def _learn(self, now: int, ended: int) -> None:
-        """Measure how fast the replica drains its queue."""
-        spent = (now - self._worked) / ended
-        self._worked = now
-        self.service_us += (spent - self.service_us) * (min(1.0, LEARN * ended) if self.service_us else 1.0)
+    def _ended(self, pending: Pending) -> None:
+        if pending is self.pace.watched:
+            self.pace.ended()
 
-    def wait_us(self) -> float:
-        """How long a request sent now will take: all before it, itself, and the batch that runs."""
-        waiting = len(self.inflight) - self._streams
-        return (waiting + 1) * self.service_us + self.predict_us if waiting else 0.0
+    def admit(self, timeout_us: int) -> None:
+        """Raise Overloaded unless a request may join those that wait."""
+        self.pace.admit(len(self.inflight), self._streams, timeout_us)
 
     def forget(self, pending: Pending) -> None:
         """Stop waiting for an answer: its deadline is over."""
         if self.inflight.pop(pending.id, None) is not None:
             self._streams -= pending.streaming
+            self._ended(pending)
         self._maybe_close()
 
     # the end
@@ -388,20 +388,3 @@ class Link:
         self._unsent.clear()
         self.pool.close()
         self.owner.on_lost(self, *parted)
-
-
-def check(reply: frames.Reply, head: Head | None) -> None:
-    """Raise FrameError unless an answer to this request can be made of a reply: user code runs where it comes from."""
-    if reply.kind not in (frames.RESULT, frames.PART):
-        raise frames.FrameError(f"reply of kind {reply.kind}")
-    if reply.status != 200 and not 400 <= reply.status <= 599:
-        raise frames.FrameError(f"reply with status {reply.status}")
-    if reply.content not in CONTENTS:
-        raise frames.FrameError(f"reply with content {reply.content}")
-    if reply.content == frames.CONTENT_NAMED:
-        frames.named(reply.body)
-    if head is None or reply.status != 200:
-        return
-    ends = reply.content == frames.CONTENT_END and reply.kind == frames.RESULT and head.flags & frames.FLAG_STREAM
-    if not ends and reply.content not in (PROTO if head.door in PROTO_DOORS else TEXTS):
-        raise frames.FrameError(f"reply with content {reply.content} at door {head.door}")

@@ -110,4 +110,4 @@ def is_of(pending: Pending, endpoint: bytes, number: int) -> bool:
 
 def service_us(link: Link) -> float:
     """The time between two answers; a first call of a model takes longer than the latest, and is not taken for it."""
-    return min(link.service_us, link.predict_us or link.service_us)
+    return min(link.pace.service_us, link.pace.predict_us or link.pace.service_us)

@@ -54,3 +54,28 @@ def test_what_the_gateway_holds_is_bounded(inflight, held, size, taken):
 def test_a_queue_is_bounded_even_when_it_is_quick():
     with pytest.raises(Overloaded):
         admission.queue(admission.MAX_QUEUE, 0.0, 30_000_000)
+
+
+@given(st.floats(1.0, 2.5), st.integers(10_000, 3_600_000_000))
+def test_where_all_takes_longer_than_foreseen_soon_nobody_who_waits_is_late(times, timeout_us):
+    margin, late = admission.MARGIN, 0
+    for _ in range(20):
+        foreseen_us = timeout_us / margin  # the longest that is let in
+        took_us = min(times * foreseen_us, timeout_us)
+        late = late + 1 if took_us == timeout_us else 0
+        margin = admission.widened(margin, foreseen_us, took_us)
+    assert late == 0
+    assert margin <= admission.MAX_MARGIN
+
+
+@given(st.floats(admission.MARGIN, admission.MAX_MARGIN), st.floats(1, 1e9), st.floats(0, 1e9))
+def test_a_request_that_waited_no_longer_than_foreseen_changes_nothing(margin, foreseen_us, spared_us):
+    assert admission.widened(margin, foreseen_us, max(0.0, foreseen_us - spared_us)) == margin
+
+
+@given(st.floats(admission.MARGIN, admission.MAX_MARGIN), st.floats(0, 1e8), st.floats(0, 1e8))
+def test_a_wide_margin_is_forgotten_at_the_same_pace_however_often_it_is_looked_at(margin, one_us, other_us):
+    at_once = admission.narrowed(margin, one_us + other_us)
+    assert admission.narrowed(admission.narrowed(margin, one_us), other_us) == pytest.approx(at_once)
+    assert admission.MARGIN <= at_once <= margin
+    assert admission.narrowed(margin, admission.HALF_US) == pytest.approx((margin + admission.MARGIN) / 2)
