@@ -20,8 +20,7 @@ demo: setup  ## real models answer real requests
 test: lint  ## everything that must hold; what comes after a failed part is run all the same
 	@failed=0; \
 	tools/run-tests -n $(WORKERS) --dist worksteal --durations=20 -m "not slow and not frameworks" || failed=1; \
-	tools/run-tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 -m frameworks || failed=1; \
-	tools/run-tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 -m slow || failed=1; \
+	tools/run-tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 -m "frameworks or slow" || failed=1; \
 	exit $$failed
 
 test-postgres: setup  ## what keeps state, with PostgreSQL in place of SQLite

@@ -84,9 +84,9 @@ def _weigh_inferry() -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Race the models that were asked for; whatever else the results file held stays in it."""
-    plan = Plan(rounds=options.rounds, seconds=options.seconds, starts=3)
+    plan = Plan(rounds=options.rounds, seconds=options.seconds, starts=3, turns=4)
     if options.quick:
-        plan = Plan(rounds=1, seconds=1.0, starts=1)
+        plan = Plan(rounds=1, seconds=1.0, starts=1, turns=1)
     document: dict[str, Any] = json.loads(options.results.read_text()) if options.results.exists() else {}
     document.setdefault("models", {})
     folder = CACHE / "run"

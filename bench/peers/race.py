@@ -36,17 +36,17 @@ SETTLE_SECONDS = 1.5
 HALF_LOAD = ("tiny", "mlp")
 FLOOR = ("image",)
 GRPC = "tiny"
-TURNS = 4
-"""So many, for each round, where what is asked is a difference of two figures and not a rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How long and how often."""
+    """How long and how often. `turns`: so many, for each round, where what is asked is a difference of two figures and
+    not a rate."""
 
     rounds: int
     seconds: float
     starts: int
+    turns: int
 
 
 @dataclass(kw_only=True)
@@ -210,7 +210,7 @@ def _above_floor(servers: Sequence[Server], plan: Plan, results: Results) -> Non
     post = next((post for server in servers if server.name == "inferry" for _, post in server.posts("binary")), None)
     if results.model not in FLOOR or post is None:
         return
-    for turn in range(plan.rounds * TURNS):
+    for turn in range(plan.rounds * plan.turns):
         before = floor(results.model, plan.seconds / 2)
         run(post, 1, WARM_UP)
         served = run(post, 1, plan.seconds)
@@ -227,7 +227,7 @@ def _half_load(servers: Sequence[Server], plan: Plan, results: Results) -> None:
         return
     most = max(scenario.connections for scenario in SCENARIOS[results.model])
     doors = [(server, door, post) for server in servers for door, post in server.posts("json")]
-    for turn in range(plan.rounds * TURNS):
+    for turn in range(plan.rounds * plan.turns):
         for server, door, post in doors:
             capacity = run(post, most, WARM_UP).rate
             users(post, capacity / 2, WARM_UP)

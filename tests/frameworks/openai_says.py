@@ -59,13 +59,14 @@ said["completion_streamed"] = "".join(
     for chunk in client.completions.create(model=MODEL, prompt="1, 2, 3, 4,", temperature=0, max_tokens=6, stream=True)
 )
 
+ENDLESS = {"0": -100, "2": -100}  # it never says that it is done: the four take seconds, whenever each is sent
 first = {}
 
 
 def timed(number):
     begun = time.monotonic()
     text = ""
-    for chunk in chat(stream=True, max_tokens=24):
+    for chunk in chat(stream=True, max_tokens=120, logit_bias=ENDLESS):
         text += chunk.choices[0].delta.content or ""
         first.setdefault(number, time.monotonic())
     return text, begun, time.monotonic()
