@@ -41,7 +41,7 @@ def queue(waiting: int, wait_us: float, timeout_us: int, margin: float = MARGIN)
         raise Overloaded(
             f"The request would wait about {wait_us / 1e6:.2g} s, longer than its deadline allows.",
             help="Retry later, allow more time with the header inferry-timeout, or add replicas.",
-            retry_after=(wait_us * margin - timeout_us) / 1e6,
+            retry_after=(wait_us - timeout_us / margin) / 1e6,
         )
     if waiting >= MAX_QUEUE:
         raise Overloaded(

@@ -25,15 +25,17 @@ def test_who_can_be_answered_in_time_may_wait_and_nobody_else(waiting, wait_us, 
         assert in_time
 
 
-@given(waits, timeouts)
-def test_coming_back_when_told_is_enough_if_nobody_else_came(wait_us, timeout_us):
+@given(waits, timeouts, st.floats(admission.MARGIN, admission.MAX_MARGIN))
+def test_coming_back_when_told_is_enough_if_nobody_else_came_and_not_much_too_late(wait_us, timeout_us, margin):
     with contextlib.suppress(Overloaded):
-        admission.queue(1, wait_us, timeout_us)
+        admission.queue(1, wait_us, timeout_us, margin)
         return
     with pytest.raises(Overloaded) as refused:
-        admission.queue(1, wait_us, timeout_us)
+        admission.queue(1, wait_us, timeout_us, margin)
     left = wait_us - refused.value.retry_after * 1e6
-    admission.queue(1, max(0.0, left), timeout_us)
+    admission.queue(1, max(0.0, left) * (1 - 1e-6), timeout_us, margin)
+    with pytest.raises(Overloaded):
+        admission.queue(1, left * (1 + 1e-6) + 1e-3, timeout_us, margin)
 
 
 @pytest.mark.parametrize(
