@@ -60,8 +60,10 @@ def test_two_hundred_at_once_at_both_wake_one_replica(pair, tmp_path) -> None:
     wait_until(lambda: state(pair, "wakes") == "asleep", 60, "nobody asks")
     begun = started(pair)
     with ThreadPoolExecutor(50) as pool:
-        client = httpx.Client(headers={"authorization": f"Bearer {pair.key}"}, timeout=60, trust_env=False)
-        with client:
+        # with fewer it would close those that are too many, now and then one that another thread reads from
+        kept = httpx.Limits(max_keepalive_connections=50)
+        headers = {"authorization": f"Bearer {pair.key}"}
+        with httpx.Client(headers=headers, timeout=60, trust_env=False, limits=kept) as client:
             answers = list(pool.map(lambda _: client.post(f"{pair.http}/predict/wakes", json={"x": 1}), range(200)))
     assert {(one.status_code, one.json()["predictions"][0]["value"]) for one in answers} == {(200, 7)}
     assert started(pair) == begun + 1
