@@ -44,7 +44,7 @@ def test_where_a_model_pauses_fewer_are_let_in_and_those_keep_their_deadline(sta
     late = sum(sample.status == 504 for sample in learned)
     print(len(good), late, quantile(good, 0.5), quantile(good, 0.99))
     assert len(good) > 7.5 * 100  # about 200 a second are possible
-    assert late <= 0.02 * len(good)  # about 11 in 100 with a margin that does not learn
+    assert late <= 0.02 * len(good)  # about one in four with a margin that does not learn
     assert quantile(good, 0.99) <= 1.2 * DEADLINE_S
 
 

@@ -291,7 +291,8 @@ class Link:
         self._maybe_close()
 
     def _take(self, reply: frames.Reply) -> int:
-        """One reply; 1 when it ends a request. Raises FrameError or ValueError for what cannot be one."""
+        """One reply; 1 when it ends a request and tells how fast the replica is. Raises FrameError or ValueError for
+        what cannot be one."""
         lease = None
         if reply.kind == frames.STATUS_REPLY and self.host:  # it was doubted
             return 0
@@ -316,9 +317,10 @@ class Link:
         if pending is None:
             check(reply, None)
             return 1
-        if pending.streaming:  # others were answered meanwhile: it says nothing of how long they wait
-            self._streams -= 1
-        elif reply.status != DeadlineExceeded.status:  # that one was not computed
+        self._streams -= pending.streaming
+        # beside a stream others were answered, and what was too late was not computed: they say nothing of the pace
+        paced = not pending.streaming and reply.status != DeadlineExceeded.status
+        if paced:
             self.pace.predict_us = reply.predict_us
         self._ended(pending)
         try:
@@ -327,7 +329,7 @@ class Link:
             self.inflight[reply.id] = pending  # it is sorted with the others that wait
             raise
         self.owner.on_reply(pending, reply)
-        return not pending.streaming and reply.status != DeadlineExceeded.status
+        return paced
 
     def _ended(self, pending: Pending) -> None:
         if pending is self.pace.watched:

@@ -31,7 +31,7 @@ def admit(inflight: int, held_bytes: int, size: int) -> None:
         raise Overloaded("Too many requests are under way.", help="Retry after a pause.", retry_after=1.0)
 
 
-def queue(waiting: int, wait_us: float, timeout_us: int, margin: float = MARGIN) -> None:
+def queue(waiting: int, wait_us: float, timeout_us: int, margin: float) -> None:
     """Raise Overloaded unless a request may join the `waiting` ones at a replica.
 
     `wait_us`: until it would be answered; `timeout_us`: by when it must be; `margin`: for how many times longer the

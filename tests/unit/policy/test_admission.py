@@ -17,7 +17,7 @@ timeouts = st.integers(1, 3_600_000_000)
 def test_who_can_be_answered_in_time_may_wait_and_nobody_else(waiting, wait_us, timeout_us):
     in_time = wait_us * admission.MARGIN <= timeout_us
     try:
-        admission.queue(waiting, wait_us, timeout_us)
+        admission.queue(waiting, wait_us, timeout_us, admission.MARGIN)
     except Overloaded as refused:
         assert not in_time
         assert refused.retry_after > 0
@@ -55,7 +55,7 @@ def test_what_the_gateway_holds_is_bounded(inflight, held, size, taken):
 
 def test_a_queue_is_bounded_even_when_it_is_quick():
     with pytest.raises(Overloaded):
-        admission.queue(admission.MAX_QUEUE, 0.0, 30_000_000)
+        admission.queue(admission.MAX_QUEUE, 0.0, 30_000_000, admission.MARGIN)
 
 
 @given(st.floats(1.0, 2.5), st.integers(10_000, 3_600_000_000))
